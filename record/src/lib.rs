@@ -1,0 +1,1 @@
+//! gnotify-record
