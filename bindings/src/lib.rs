@@ -1,1 +1,2 @@
-//! gnotify-bindings
+//! The only crate that knows C.
+pub mod sys;
