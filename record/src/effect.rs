@@ -1,0 +1,137 @@
+//! What a fop means: the one place that decides whether, and how often, it becomes a record.
+//!
+//! Pure, and tested row by row: the plugin asks it in every reply, and so does everything that
+//! simulates the plugin.
+
+use crate::{Class, Fop};
+
+/// How much is recorded of repeated data and metadata changes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Detail {
+    /// One record for each inode, fop and slice: enough to know what changed in a slice.
+    Slice,
+    /// Every change.
+    All,
+}
+
+/// What the administrator asked for, as far as it decides what is recorded.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Policy {
+    /// The option `detail`.
+    pub detail: Detail,
+    /// The option `journal-opens`.
+    pub journal_opens: bool,
+}
+
+/// What becomes of a fop in the journal.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Effect {
+    /// Nothing changed, or nobody wants to know.
+    Nothing,
+    /// A record.
+    Record,
+    /// A record, unless the inode has one of this fop in the running slice. The number is the fop's
+    /// place in the inode's slice mask, 0 to 15.
+    RecordOncePerSlice(u8),
+}
+
+/// Decides what becomes of `fop`, whose reply was `op_ret` (negative: it failed).
+///
+/// A short write or copy of no bytes changes nothing; all other fops change something whenever they
+/// succeed, as far as the host tells.
+#[must_use]
+pub fn effect(fop: Fop, op_ret: i32, policy: Policy) -> Effect {
+    let moved_no_bytes = op_ret == 0 && matches!(fop, Fop::WRITE | Fop::COPY_FILE_RANGE);
+    if op_ret < 0 || moved_no_bytes {
+        return Effect::Nothing;
+    }
+    match (fop.class(), fop.slice_bit(), policy.detail) {
+        (None, ..) => Effect::Nothing,
+        (Some(Class::OpenClose), ..) if policy.journal_opens => Effect::Record,
+        (Some(Class::OpenClose), ..) => Effect::Nothing,
+        (Some(_), Some(bit), Detail::Slice) => Effect::RecordOncePerSlice(bit),
+        (Some(_), ..) => Effect::Record,
+    }
+}
+
+/// Whether `fop` opens a file besides what it changes, so that an OPEN record follows its own.
+#[must_use]
+pub fn implies_open(fop: Fop, policy: Policy) -> bool {
+    policy.journal_opens && fop == Fop::CREATE
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use Effect::{Nothing, Record, RecordOncePerSlice};
+
+    const SLICE: Policy = Policy { detail: Detail::Slice, journal_opens: false };
+    const ALL: Policy = Policy { detail: Detail::All, journal_opens: false };
+    const OPENS: Policy = Policy { detail: Detail::Slice, journal_opens: true };
+
+    /// Every fop of the host: what it becomes with detail=slice, with detail=all, with
+    /// journal-opens=on, each time after a success that moved a byte where it moves bytes.
+    #[test]
+    fn table() {
+        let once = |fop: Fop| RecordOncePerSlice(fop.slice_bit().unwrap());
+        let entry = [
+            Fop::CREATE,
+            Fop::MKDIR,
+            Fop::MKNOD,
+            Fop::SYMLINK,
+            Fop::LINK,
+            Fop::RENAME,
+            Fop::UNLINK,
+            Fop::RMDIR,
+            Fop::PUT,
+            Fop::ICREATE,
+            Fop::NAMELINK,
+        ];
+        let sliced = [
+            Fop::WRITE,
+            Fop::TRUNCATE,
+            Fop::FTRUNCATE,
+            Fop::FALLOCATE,
+            Fop::DISCARD,
+            Fop::ZEROFILL,
+            Fop::COPY_FILE_RANGE,
+            Fop::SETATTR,
+            Fop::FSETATTR,
+            Fop::SETXATTR,
+            Fop::FSETXATTR,
+            Fop::REMOVEXATTR,
+            Fop::FREMOVEXATTR,
+            Fop::XATTROP,
+            Fop::FXATTROP,
+        ];
+        let opens = [Fop::OPEN, Fop::RELEASE, Fop::RELEASEDIR];
+        for number in 0..=u8::MAX {
+            let fop = Fop(number);
+            let want = match fop {
+                _ if entry.contains(&fop) => [Record; 3],
+                _ if sliced.contains(&fop) => [once(fop), Record, once(fop)],
+                _ if opens.contains(&fop) => [Nothing, Nothing, Record],
+                _ => [Nothing; 3],
+            };
+            for (policy, want) in [SLICE, ALL, OPENS].into_iter().zip(want) {
+                assert_eq!(effect(fop, 1, policy), want, "{fop} {policy:?}");
+                assert_eq!(effect(fop, -1, policy), Nothing, "{fop} {policy:?} failed");
+            }
+        }
+    }
+
+    #[test]
+    fn no_bytes_no_record() {
+        assert_eq!(effect(Fop::WRITE, 0, ALL), Nothing);
+        assert_eq!(effect(Fop::COPY_FILE_RANGE, 0, ALL), Nothing);
+        assert_eq!(effect(Fop::FALLOCATE, 0, ALL), Record);
+        assert_eq!(effect(Fop::CREATE, 0, ALL), Record);
+    }
+
+    #[test]
+    fn only_a_create_implies_an_open() {
+        assert!(implies_open(Fop::CREATE, OPENS));
+        assert!(!implies_open(Fop::CREATE, ALL));
+        assert!(!implies_open(Fop::MKNOD, OPENS));
+    }
+}
