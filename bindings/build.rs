@@ -4,6 +4,8 @@
 //! release whose headers it found, and `abi::probe` refuses any other host at load time.
 
 use std::env;
+use std::fmt::Write as _;
+use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{self, Command};
 
@@ -122,11 +124,9 @@ const FROM_LIBC: &[&str] = &[
     "pthread_mutex_t",
     "pthread_cond_t",
     "pthread_t",
-    "pthread_key_t",
     "iovec",
     "timespec",
     "timeval",
-    "stat",
     "statvfs",
     "off_t",
     "mode_t",
@@ -135,16 +135,11 @@ const FROM_LIBC: &[&str] = &[
     "gid_t",
     "pid_t",
     "time_t",
-    "size_t",
-    "ssize_t",
-    "flock",
-    "dirent",
 ];
 
 /// Structures whose insides are none of our business, and costly to spell out.
-const OPAQUE: &[&str] = &[
-    "synctask", "syncenv", "syncproc", "ucontext_t", "_IO_FILE", "rpc_clnt.*", "SHA.*", "MD5.*",
-];
+const OPAQUE: &[&str] =
+    &["synctask", "syncenv", "syncproc", "ucontext_t", "_IO_FILE", "rpc_clnt.*", "SHA.*", "MD5.*"];
 
 fn main() {
     println!("cargo:rerun-if-changed=build.rs");
@@ -162,8 +157,11 @@ fn main() {
              If it says that libclang is missing: apt install libclang-dev"
         )),
     };
-    if let Err(error) = generated.write_to_file(out.join("glusterfs.rs")) {
-        fail(&format!("cannot write the generated bindings: {error}"));
+    let generated = generated.to_string();
+    for (file, text) in [("fops.rs", fop_modules(&generated)), ("glusterfs.rs", generated)] {
+        if let Err(error) = fs::write(out.join(file), text) {
+            fail(&format!("cannot write {file}: {error}"));
+        }
     }
     println!("cargo:rustc-link-lib=dylib=glusterfs");
 }
@@ -174,7 +172,8 @@ fn include_roots() -> Vec<PathBuf> {
         return vec![PathBuf::from(dir), PathBuf::from("/usr/include")];
     }
     let mut roots = Vec::new();
-    let answer = Command::new("pkg-config").args(["--variable=includedir", "glusterfs-api"]).output();
+    let answer =
+        Command::new("pkg-config").args(["--variable=includedir", "glusterfs-api"]).output();
     if let Ok(answer) = answer
         && answer.status.success()
     {
@@ -203,7 +202,10 @@ fn require_headers(roots: &[PathBuf]) {
 
 fn find(roots: &[PathBuf], header: &str) -> Option<PathBuf> {
     let triplet = format!("{}-linux-gnu", env::var("CARGO_CFG_TARGET_ARCH").unwrap_or_default());
-    roots.iter().flat_map(|root| [root.join(header), root.join(&triplet).join(header)]).find(|p| p.exists())
+    roots
+        .iter()
+        .flat_map(|root| [root.join(header), root.join(&triplet).join(header)])
+        .find(|p| p.exists())
 }
 
 fn configure(roots: &[PathBuf]) -> bindgen::Builder {
@@ -242,6 +244,44 @@ fn configure(roots: &[PathBuf]) -> bindgen::Builder {
         builder = builder.opaque_type(name);
     }
     builder
+}
+
+/// One module a fop, from the host's own table: macro_rules cannot make `writev_cbk` out of `writev`.
+fn fop_modules(generated: &str) -> String {
+    let table = generated
+        .split("pub struct xlator_fops {")
+        .nth(1)
+        .and_then(|rest| rest.split('}').next())
+        .unwrap_or_else(|| fail("the headers have no struct xlator_fops"));
+    let slots: Vec<(&str, &str)> = table
+        .split(',')
+        .filter_map(|field| field.trim().strip_prefix("pub ")?.split_once(':'))
+        .map(|(name, kind)| (name.trim(), kind.trim()))
+        .filter(|(_, kind)| kind.starts_with("fop_"))
+        .collect();
+    let mut text = String::new();
+    let mut all = String::new();
+    for (name, call) in slots.iter().filter(|(name, _)| !name.ends_with("_cbk")) {
+        let Some((_, reply)) =
+            slots.iter().find(|(slot, _)| slot.strip_suffix("_cbk") == Some(name))
+        else {
+            fail(&format!("the host's fop {name} has no reply slot"));
+        };
+        let _ = writeln!(
+            text,
+            "/// The host's fop `{name}`.\npub mod {name} {{\n\
+             /// What the table's slot holds.\npub type Call = crate::sys::{call};\n\
+             /// What answers it.\npub type Reply = crate::sys::{reply};\n\
+             /// The host's number of it.\npub const NUMBER: u32 = \
+             super::number(core::mem::offset_of!(crate::sys::xlator_fops, {name}));\n}}"
+        );
+        let _ = write!(all, "(\"{name}\", {name}::NUMBER),");
+    }
+    let _ = writeln!(
+        text,
+        "/// Every fop of the host, in the order of its table.\npub const ALL: &[(&str, u32)] = &[{all}];"
+    );
+    text
 }
 
 fn include(dir: &Path) -> String {

@@ -1,0 +1,73 @@
+//! One number of ours on each inode.
+//!
+//! It exists because the host gives every translator a 64-bit slot on every inode. It holds a packed number
+//! and never a pointer, so that nothing must be freed and a forgotten inode costs nothing.
+
+use core::ptr;
+
+use crate::inode::Inode;
+use crate::sys;
+use crate::xlator::Xlator;
+
+/// The number, 0 when none was set. The host itself does not tell 0 from none.
+#[inline]
+pub fn get(inode: Inode<'_>, this: Xlator<'_>) -> u64 {
+    let mut number = 0;
+    // SAFETY: [live-inode] [this-xlator]; the host locks the inode.
+    let got = unsafe { sys::inode_ctx_get0(inode.as_ptr(), this.as_ptr(), &mut number) };
+    if got == 0 { number } else { 0 }
+}
+
+/// Sets the number; false when the inode has no room for it (the host is out of memory).
+#[inline]
+pub fn set(inode: Inode<'_>, this: Xlator<'_>, mut number: u64) -> bool {
+    // SAFETY: as in `get`.
+    unsafe { sys::inode_ctx_set0(inode.as_ptr(), this.as_ptr(), &mut number) == 0 }
+}
+
+/// Reads and sets in one step, under the inode's lock; gives what was there before.
+///
+/// `change` runs under a lock of the host: it computes and does nothing else.
+#[inline]
+pub fn update(inode: Inode<'_>, this: Xlator<'_>, change: impl FnOnce(u64) -> u64) -> u64 {
+    let _locked = Locked::new(inode);
+    let mut number = 0;
+    // SAFETY: as in `get`; the forms with underscores want the lock held, and it is.
+    unsafe {
+        if sys::__inode_ctx_get0(inode.as_ptr(), this.as_ptr(), &mut number) != 0 {
+            number = 0;
+        }
+        let mut changed = change(number);
+        if changed != number {
+            sys::__inode_ctx_set0(inode.as_ptr(), this.as_ptr(), &mut changed);
+        }
+    }
+    number
+}
+
+/// Empties the slot and gives what was in it: for the host's forget.
+pub fn del(inode: Inode<'_>, this: Xlator<'_>) -> u64 {
+    let mut number = 0;
+    // SAFETY: as in `get`; the second value may be null.
+    let got =
+        unsafe { sys::inode_ctx_del2(inode.as_ptr(), this.as_ptr(), &mut number, ptr::null_mut()) };
+    if got == 0 { number } else { 0 }
+}
+
+/// The inode's lock, given back even when a panic passes.
+struct Locked<'a>(Inode<'a>);
+
+impl<'a> Locked<'a> {
+    fn new(inode: Inode<'a>) -> Self {
+        // SAFETY: [live-inode] the lock lives in the inode.
+        unsafe { libc::pthread_mutex_lock(&raw mut (*inode.as_ptr()).lock) };
+        Self(inode)
+    }
+}
+
+impl Drop for Locked<'_> {
+    fn drop(&mut self) {
+        // SAFETY: locked by `new` on this thread.
+        unsafe { libc::pthread_mutex_unlock(&raw mut (*self.0.as_ptr()).lock) };
+    }
+}

@@ -1,0 +1,54 @@
+//! THIS, the host's per-thread idea of which translator is running.
+//!
+//! It exists because logging and memory accounting go by it: whoever calls into another translator sets it
+//! before and puts it back after, and a thread of our own sets it before anything else.
+
+use crate::sys;
+use crate::xlator::Xlator;
+
+/// What THIS was; to be put back.
+#[derive(Debug)]
+#[must_use = "THIS must be put back"]
+pub struct Restore(*mut sys::xlator_t);
+
+impl Restore {
+    /// Puts THIS back to what it was.
+    #[inline]
+    pub fn put_back(self) {
+        set(self.0);
+    }
+}
+
+/// Makes `xlator` the running translator until [`Restore::put_back`].
+#[inline]
+pub(crate) fn enter(xlator: *mut sys::xlator_t) -> Restore {
+    let before = current();
+    set(xlator);
+    Restore(before)
+}
+
+/// Makes `this` the running translator for the rest of this thread: the first act of a thread of our own.
+pub fn adopt(this: Xlator<'_>) {
+    set(this.as_ptr());
+}
+
+/// The running translator; null only when the host is not initialised.
+#[inline]
+pub(crate) fn current() -> *mut sys::xlator_t {
+    // SAFETY: [host-ready] the function returns the address of a thread-local, valid on this thread.
+    unsafe {
+        let location = sys::__glusterfs_this_location();
+        if location.is_null() { core::ptr::null_mut() } else { *location }
+    }
+}
+
+#[inline]
+fn set(xlator: *mut sys::xlator_t) {
+    // SAFETY: as in `current`; only this thread reads or writes it.
+    unsafe {
+        let location = sys::__glusterfs_this_location();
+        if !location.is_null() {
+            *location = xlator;
+        }
+    }
+}
