@@ -61,7 +61,7 @@ handles!(
     Dict(*mut sys::dict_t)
 );
 
-impl<'a> FromHost for Option<&'a CStr> {
+impl FromHost for Option<&CStr> {
     type C = *const c_char;
     #[inline]
     unsafe fn from_host(c: *const c_char) -> Self {

@@ -4,6 +4,7 @@
 //! every entry from C runs its body in [`guard`], and the hook writes where it happened into the host's log,
 //! because a daemon's stderr is /dev/null.
 
+use core::any::Any;
 use core::cell::Cell;
 use core::fmt;
 use std::panic::{self, AssertUnwindSafe, PanicHookInfo};
@@ -36,10 +37,7 @@ impl std::error::Error for Panicked {}
 #[inline]
 pub fn guard<T>(body: impl FnOnce() -> T) -> Result<T, Panicked> {
     panic::catch_unwind(AssertUnwindSafe(body)).map_err(|payload| {
-        let message = match payload.downcast_ref::<&'static str>() {
-            Some(text) => (*text).to_owned(),
-            None => payload.downcast_ref::<String>().cloned().unwrap_or_default(),
-        };
+        let message = text(&*payload).to_owned();
         // Dropping a payload may itself panic; whoever throws such a thing loses it.
         core::mem::forget(payload);
         Panicked { message, place: PLACE.take().to_string() }
@@ -57,8 +55,15 @@ fn report(info: &PanicHookInfo<'_>) {
     if let Some(location) = info.location() {
         PLACE.set(Place::new(location.file(), location.line()));
     }
-    let message = info.payload_as_str().unwrap_or("(no message)");
-    log::critical_anywhere(&format!("panic: {message} at {}", PLACE.get()));
+    log::critical_anywhere(&format!("panic: {} at {}", text(info.payload()), PLACE.get()));
+}
+
+/// What a panic said; `panic!` throws one of two types of text, anything else says nothing.
+fn text(payload: &(dyn Any + Send)) -> &str {
+    match payload.downcast_ref::<&'static str>() {
+        Some(text) => text,
+        None => payload.downcast_ref::<String>().map_or("(no message)", String::as_str),
+    }
 }
 
 /// Where a panic happened. Without a destructor: a thread of the host that still has to run one would keep
@@ -120,7 +125,7 @@ mod tests {
     #[test]
     fn a_payload_that_is_no_text_is_caught_too() {
         let caught = guard(|| -> () { panic::panic_any(3_u8) }).unwrap_err();
-        assert_eq!(caught.message, "");
+        assert_eq!(caught.message, "(no message)");
     }
 
     #[test]
