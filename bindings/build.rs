@@ -227,7 +227,7 @@ fn configure(roots: &[PathBuf]) -> bindgen::Builder {
         .wrap_unsafe_ops(true)
         // A C enum crosses as a plain integer: a value we do not know must not be undefined behaviour.
         .default_enum_style(bindgen::EnumVariation::ModuleConsts)
-        .raw_line("use libc::{")
+        .raw_line("pub use libc::{")
         .raw_line(FROM_LIBC.join(", "))
         .raw_line("};");
     for root in roots {

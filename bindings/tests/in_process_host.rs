@@ -163,7 +163,7 @@ unsafe extern "C" fn our_reply(
         assert_eq!(running(), this);
         let seen = seen(frame);
         let mut frame = Frame::from_raw(frame);
-        let local = frame.take_local::<u32>().unwrap();
+        let local = frame.take_local::<u32>().expect("our_fsync set it");
         assert!(frame.take_local::<u32>().is_none());
         seen.reply = Some((*local, op_ret, op_errno));
         seen.order.push("reply");
