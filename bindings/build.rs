@@ -6,6 +6,7 @@
 use std::env;
 use std::fmt::Write as _;
 use std::fs;
+use std::panic;
 use std::path::{Path, PathBuf};
 use std::process::{self, Command};
 
@@ -155,12 +156,11 @@ fn main() {
     let roots = include_roots();
     require_headers(&roots);
     let out = PathBuf::from(env::var_os("OUT_DIR").unwrap_or_else(|| fail("OUT_DIR is not set")));
-    let generated = match configure(&roots).generate() {
-        Ok(generated) => generated,
-        Err(error) => fail(&format!(
-            "bindgen could not read GlusterFS's headers: {error}\n\
-             If it says that libclang is missing: apt install libclang-dev"
-        )),
+    // bindgen loads libclang when it is first needed, and panics where it finds none.
+    let generated = match panic::catch_unwind(|| configure(&roots).generate()) {
+        Ok(Ok(generated)) => generated,
+        Ok(Err(error)) => fail(&format!("bindgen could not read GlusterFS's headers: {error}")),
+        Err(_) => fail("bindgen could not start; if libclang is missing: apt install libclang-dev"),
     };
     let generated = generated.to_string();
     for (file, text) in [("fops.rs", fop_modules(&generated)), ("glusterfs.rs", generated)] {

@@ -49,7 +49,8 @@ pub fn enabled(this: Xlator<'_>, level: Level) -> bool {
     }
 }
 
-/// Writes `text` to the host's log in the name of `this`, if its level says so: `log(this, Level::Info, 0, format_args!(..))`.
+/// Writes `text` to the host's log in the name of `this`, if its level says so:
+/// `log(this, Level::Info, 0, format_args!(..))`.
 #[track_caller]
 pub fn log(this: Xlator<'_>, level: Level, msgid: u64, text: fmt::Arguments<'_>) {
     if enabled(this, level) {

@@ -253,41 +253,88 @@ unsafe fn timespec_now(at: *mut libc::timespec) {
 
 /// Winds a call to the first child: `wind!(frame, this, writev, GF_FOP_WRITE, reply, args...)`.
 ///
-/// Consumes the [`Frame`](crate::frame::Frame). Must stand in an `unsafe` block: [host-args] the arguments after the reply are the
-/// ones the host gave to this fop, or live as long as the host demands of them; [one-child].
+/// Consumes the [`Frame`](crate::frame::Frame). Must stand in an `unsafe` block: [host-args] the arguments after
+/// the reply are the ones the host gave to this fop, or live as long as the host demands of them; [one-child].
+///
+/// The reply's type, the number and the single use of the frame are checked when this is compiled:
+/// ```
+/// # use gnotify_bindings::{sys::{self, glusterfs_fop_t::GF_FOP_FLUSH}, Frame, Xlator, unwind, wind};
+/// # use core::ffi::c_void;
+/// unsafe extern "C" fn reply(
+///     frame: *mut sys::call_frame_t, _: *mut c_void, _: *mut sys::xlator_t,
+///     op_ret: i32, op_errno: i32, xdata: *mut sys::dict_t,
+/// ) -> i32 {
+///     unsafe { unwind!(Frame::from_raw(frame), flush, op_ret, op_errno, xdata) };
+///     0
+/// }
+/// unsafe fn flush(frame: Frame, this: Xlator<'_>, fd: *mut sys::fd_t, xdata: *mut sys::dict_t) {
+///     unsafe { wind!(frame, this, flush, GF_FOP_FLUSH, reply, fd, xdata) }
+/// }
+/// ```
+/// A frame that is used twice does not compile:
+/// ```compile_fail,E0382
+/// # use gnotify_bindings::{sys::{self, glusterfs_fop_t::GF_FOP_FLUSH}, Frame, Xlator, wind_tail};
+/// unsafe fn flush(frame: Frame, this: Xlator<'_>, fd: *mut sys::fd_t, xdata: *mut sys::dict_t) {
+///     unsafe { wind_tail!(frame, this, flush, GF_FOP_FLUSH, fd, xdata) };
+///     unsafe { wind_tail!(frame, this, flush, GF_FOP_FLUSH, fd, xdata) };
+/// }
+/// ```
+/// nor does the number of another fop:
+/// ```compile_fail,E0080
+/// # use gnotify_bindings::{sys::{self, glusterfs_fop_t::GF_FOP_FSYNC}, Frame, Xlator, wind_tail};
+/// unsafe fn flush(frame: Frame, this: Xlator<'_>, fd: *mut sys::fd_t, xdata: *mut sys::dict_t) {
+///     unsafe { wind_tail!(frame, this, flush, GF_FOP_FSYNC, fd, xdata) };
+/// }
+/// ```
+/// nor the reply of another fop:
+/// ```compile_fail,E0308
+/// # use gnotify_bindings::{sys::{self, glusterfs_fop_t::GF_FOP_FLUSH}, Frame, Xlator, wind};
+/// # use core::ffi::c_void;
+/// unsafe extern "C" fn reply(
+///     _: *mut sys::call_frame_t, _: *mut c_void, _: *mut sys::xlator_t,
+///     _: i32, _: i32, _: *mut sys::iatt, _: *mut sys::dict_t,
+/// ) -> i32 {
+///     0
+/// }
+/// unsafe fn flush(frame: Frame, this: Xlator<'_>, fd: *mut sys::fd_t, xdata: *mut sys::dict_t) {
+///     unsafe { wind!(frame, this, flush, GF_FOP_FLUSH, reply, fd, xdata) }
+/// }
+/// ```
 #[macro_export]
 macro_rules! wind {
     ($frame:expr, $this:expr, $name:ident, $number:expr, $reply:expr $(, $arg:expr)* $(,)?) => {{
         const _: () = $crate::wind::assert_number($crate::fops::$name::NUMBER, $number);
-        const FROM: &::core::ffi::CStr = $crate::c_name!($name, "_reply of gnotify");
-        const TO: &::core::ffi::CStr = $crate::c_name!($name, "");
+        let from: &'static ::core::ffi::CStr = const { $crate::c_name!($name, "_reply of gnotify") };
+        let to: &'static ::core::ffi::CStr = const { $crate::c_name!($name, "") };
         let reply: $crate::fops::$name::Reply = ::core::option::Option::Some($reply);
         let reply = ::core::mem::transmute::<$crate::fops::$name::Reply, $crate::sys::ret_fn_t>(reply);
-        let wound = $crate::wind::begin_wind($frame, $this, $number, reply, FROM, TO);
+        let wound = $crate::wind::begin_wind($frame, $this, $number, reply, from, to);
         match (*wound.fops).$name {
             ::core::option::Option::Some(call) => {
                 call(wound.frame, wound.next $(, $arg)*);
             }
-            ::core::option::Option::None => $crate::wind::empty_slot(TO),
+            ::core::option::Option::None => $crate::wind::empty_slot(to),
         }
         wound.restore.put_back();
     }};
 }
 
-/// Hands a call on to the first child, which answers our caller: `wind_tail!(frame, this, stat, GF_FOP_STAT, args...)`.
+/// Hands a call on to the first child, which answers our caller:
+/// `wind_tail!(frame, this, stat, GF_FOP_STAT, args...)`.
 ///
-/// Consumes the [`Frame`](crate::frame::Frame). Must stand in an `unsafe` block, for the reasons given at [`wind!`](crate::wind!).
+/// Consumes the [`Frame`](crate::frame::Frame). Must stand in an `unsafe` block, for the reasons given at
+/// [`wind!`](crate::wind!).
 #[macro_export]
 macro_rules! wind_tail {
     ($frame:expr, $this:expr, $name:ident, $number:expr $(, $arg:expr)* $(,)?) => {{
         const _: () = $crate::wind::assert_number($crate::fops::$name::NUMBER, $number);
-        const TO: &::core::ffi::CStr = $crate::c_name!($name, "");
-        let wound = $crate::wind::begin_wind_tail($frame, $this, $number, TO);
+        let to: &'static ::core::ffi::CStr = const { $crate::c_name!($name, "") };
+        let wound = $crate::wind::begin_wind_tail($frame, $this, $number, to);
         match (*wound.fops).$name {
             ::core::option::Option::Some(call) => {
                 call(wound.frame, wound.next $(, $arg)*);
             }
-            ::core::option::Option::None => $crate::wind::empty_slot(TO),
+            ::core::option::Option::None => $crate::wind::empty_slot(to),
         }
         wound.restore.put_back();
     }};
@@ -295,19 +342,19 @@ macro_rules! wind_tail {
 
 /// Answers a call: `unwind!(frame, writev, op_ret, op_errno, args...)`.
 ///
-/// Consumes the [`Frame`](crate::frame::Frame). Must stand in an `unsafe` block: the frame is one of fop `$name`, and [host-args] the
-/// arguments are what the child answered with, or null where the host allows it.
+/// Consumes the [`Frame`](crate::frame::Frame). Must stand in an `unsafe` block: the frame is one of fop `$name`,
+/// and [host-args] the arguments are what the child answered with, or null where the host allows it.
 #[macro_export]
 macro_rules! unwind {
     ($frame:expr, $name:ident, $op_ret:expr, $op_errno:expr $(, $arg:expr)* $(,)?) => {{
-        const FROM: &::core::ffi::CStr = $crate::c_name!($name, " of gnotify");
+        let from: &'static ::core::ffi::CStr = const { $crate::c_name!($name, " of gnotify") };
         let (op_ret, op_errno): (i32, i32) = ($op_ret, $op_errno);
-        let unwound = $crate::wind::begin_unwind($frame, op_ret, op_errno, FROM);
+        let unwound = $crate::wind::begin_unwind($frame, op_ret, op_errno, from);
         match ::core::mem::transmute::<$crate::sys::ret_fn_t, $crate::fops::$name::Reply>(unwound.ret) {
             ::core::option::Option::Some(reply) => {
                 reply(unwound.parent, unwound.cookie, unwound.caller, op_ret, op_errno $(, $arg)*);
             }
-            ::core::option::Option::None => $crate::wind::empty_slot(FROM),
+            ::core::option::Option::None => $crate::wind::empty_slot(from),
         }
         unwound.restore.put_back();
     }};
