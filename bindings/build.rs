@@ -57,7 +57,7 @@ const TYPES: &[&str] = &[
     "ia_type_t",
     "gf_common_mem_types_",
     "_gf_xlator_ipc_targets",
-    "_gf_client_pid",
+    "_gf_special_pid",
     "opt_flags_t",
     "volume_option_type_t",
     "data_pair_t",
@@ -107,7 +107,6 @@ const FUNCTIONS: &[&str] = &[
 const VARS: &[&str] = &[
     "UP_.*",
     "GF_SET_ATTR_.*",
-    "GF_CLIENT_PID_.*",
     "GF_FOP_.*",
     "GF_XATTROP_.*",
     "IATT_.*",
@@ -120,7 +119,9 @@ const VARS: &[&str] = &[
     "GF_GFIDLESS_LOOKUP",
     "GF_INTERNAL_.*",
     "GF_XATTR_.*",
-    "DICT_KEY_.*",
+    "DHT_.*_KEY",
+    "GFID_.*",
+    "TRASH_.*",
     "SMALL_GROUP_COUNT",
     "global_ctx",
 ];
@@ -225,6 +226,7 @@ fn configure(roots: &[PathBuf]) -> bindgen::Builder {
         .generate_comments(false)
         .merge_extern_blocks(true)
         .wrap_unsafe_ops(true)
+        .generate_cstr(true)
         // A C enum crosses as a plain integer: a value we do not know must not be undefined behaviour.
         .default_enum_style(bindgen::EnumVariation::ModuleConsts)
         .raw_line("pub use libc::{")
