@@ -15,6 +15,8 @@ use crate::sys;
 pub struct Client<'a>(NonNull<sys::client_t>, PhantomData<&'a sys::client_t>);
 
 impl<'a> Client<'a> {
+    /// The handle of a client of the host.
+    ///
     /// # Safety
     /// [live-client] `client` is null or a client that the host keeps alive for `'a`.
     #[inline]

@@ -16,6 +16,8 @@ use crate::sys;
 pub struct Dict<'a>(NonNull<sys::dict_t>, PhantomData<&'a sys::dict_t>);
 
 impl<'a> Dict<'a> {
+    /// The handle of a dict of the host.
+    ///
     /// # Safety
     /// [host-args] `dict` is null or a dict that is referenced, and that nobody changes, for `'a`.
     #[inline]

@@ -14,6 +14,8 @@ use crate::sys;
 pub struct Fd<'a>(NonNull<sys::fd_t>, PhantomData<&'a sys::fd_t>);
 
 impl<'a> Fd<'a> {
+    /// The handle of a descriptor of the host.
+    ///
     /// # Safety
     /// [live-fd] `fd` is null or a descriptor on which somebody holds a reference for `'a`.
     #[inline]

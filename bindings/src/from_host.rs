@@ -17,6 +17,8 @@ pub trait FromHost {
     /// The type the host passes.
     type C: Copy;
 
+    /// Looks at the argument.
+    ///
     /// # Safety
     /// [host-args] `c` is an argument of a call that is live for as long as the view.
     unsafe fn from_host(c: Self::C) -> Self;

@@ -18,6 +18,8 @@ pub struct Iatt<'a>(NonNull<sys::iatt>, PhantomData<&'a sys::iatt>);
 pub type Time = (i64, u32);
 
 impl<'a> Iatt<'a> {
+    /// The handle of attributes of the host.
+    ///
     /// # Safety
     /// [host-args] `iatt` is null or attributes that nobody writes for `'a`.
     #[inline]

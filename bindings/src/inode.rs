@@ -18,6 +18,8 @@ pub type Gfid = [u8; 16];
 pub struct Inode<'a>(NonNull<sys::inode_t>, PhantomData<&'a sys::inode_t>);
 
 impl<'a> Inode<'a> {
+    /// The handle of an inode of the host.
+    ///
     /// # Safety
     /// [live-inode] `inode` is null or an inode on which somebody holds a reference for `'a`.
     #[inline]

@@ -16,6 +16,8 @@ use crate::sys;
 pub struct Loc<'a>(NonNull<sys::loc_t>, PhantomData<&'a sys::loc_t>);
 
 impl<'a> Loc<'a> {
+    /// The handle of a loc of the host.
+    ///
     /// # Safety
     /// [caller-owns-loc] `loc` is null or a loc that its owner leaves alone for `'a`.
     #[inline]

@@ -18,6 +18,8 @@ use crate::sys;
 pub struct Xlator<'a>(NonNull<sys::xlator_t>, PhantomData<&'a sys::xlator_t>);
 
 impl<'a> Xlator<'a> {
+    /// The handle of a translator of the host.
+    ///
     /// # Safety
     /// [this-xlator] `xlator` is a live translator of the host for `'a`, not null.
     #[inline]
