@@ -156,7 +156,7 @@ impl Brick {
         self.daemon.as_mut().is_some_and(Daemon::is_alive)
     }
 
-    /// Sets an option for the next start.
+    /// Sets an option for the next start. Only glusterd can change those of a running brick.
     pub fn set_option(&mut self, key: &str, value: &str) {
         self.spec = self.spec.clone().option(key, value);
     }
@@ -208,13 +208,6 @@ impl Brick {
     pub fn terminate(&mut self) {
         self.daemon().terminate();
         self.daemon = None;
-    }
-
-    /// Writes the graph again with the options set since, and has the brick read it (SIGHUP):
-    /// what differs only in options is handed to `reconfigure`.
-    pub fn reconfigure(&mut self) {
-        self.write_volfile();
-        self.daemon().signal(rustix::process::Signal::HUP);
     }
 
     /// What the running process has logged.

@@ -1,3 +1,4 @@
+# shellcheck shell=bash
 # The first process of a test's namespaces: makes the system directories private, runs the
 # test, and reaps the orphans that it inherits. Its end kills whatever is left in here.
 set -e

@@ -27,6 +27,25 @@ host_test!(a_mount_serves_files_and_survives_kill9_of_the_brick, |t| {
     one.unmount();
 });
 
+host_test!(a_plugin_is_loaded_from_where_it_was_built, |t| {
+    // Any translator does: the path is what is looked at.
+    let xlators =
+        gnotify_harness::run(gnotify_harness::tool("glusterfsd").arg("--print-xlatordir"));
+    let plugin = t.path("libany.so");
+    fs::copy(format!("{}/debug/trace.so", xlators.trim()), &plugin).unwrap();
+    let mut brick = t.brick("b").plugin(&plugin).option("log-history", "on").start();
+    let mut mount = brick.mount("m");
+    fs::write(mount.path().join("file"), "text").unwrap();
+    let maps = fs::read_to_string(format!("/proc/{}/maps", brick.pid())).unwrap();
+    assert!(maps.contains(&*plugin.to_string_lossy()), "{maps}");
+    assert!(brick.log().contains("option log-history on"));
+    brick.kill9();
+    brick.set_option("log-history", "off");
+    brick.start();
+    mount.wait_connected();
+    assert!(brick.log().contains("option log-history off"));
+});
+
 host_test!(bricks_live_on_file_systems_of_their_own, |t| {
     for (name, disk) in [("ext4", Disk::Ext4(64)), ("xfs", Disk::Xfs(300))] {
         let brick = t.brick(name).plain().disk(disk).start();
