@@ -1,0 +1,77 @@
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+MAKEFLAGS += --no-builtin-rules
+# Two cargos at once would only wait for each other.
+.NOTPARALLEL:
+
+CARGO ?= cargo
+PREFIX ?= /usr/local
+DESTDIR ?=
+TARGET := $(abspath $(or $(CARGO_TARGET_DIR),target))
+
+# The crates that know nothing of C: they build and pass on a machine without GlusterFS.
+PURE := gnotify-record gnotify-journal gnotify-cli
+
+.PHONY: help
+help: ## This list
+	@sed -n 's/^\([a-z-]*\):[^#]*## \(.*\)/\1\t\2/p' Makefile | expand -t 12
+
+.PHONY: demo
+demo: need ## A brick, two mounts, and its journal on the terminal; ONCE=1 ends by itself
+	$(CARGO) build --package gnotify --package gnotify-cli
+	@ONCE='$(ONCE)' scripts/demo.sh '$(TARGET)'
+
+.PHONY: test
+test: need check test-pure test-host ## Everything: formatting, lints and all tests (root)
+
+.PHONY: check
+check: ## Formatting and lints
+	$(CARGO) fmt --all --check
+	$(CARGO) clippy --workspace --all-targets -- -D warnings
+
+# The headers are pointed away: nothing here may need them.
+.PHONY: test-pure
+test-pure: export GNOTIFY_GLUSTERFS_INCLUDE = /nonexistent
+test-pure: ## The crates without C, with their loom models (no GlusterFS, no root)
+	$(CARGO) test $(addprefix --package ,$(PURE))
+	RUSTFLAGS='--cfg loom' $(CARGO) test --package gnotify-journal --release \
+	    --target-dir '$(TARGET)/loom' --test 'loom*'
+
+.PHONY: test-host
+test-host: ## The tests in a real GlusterFS host (root)
+	$(CARGO) build --package gnotify-cli
+	$(CARGO) test --workspace --exclude gnotify-bench $(addprefix --exclude ,$(PURE))
+
+.PHONY: test-long
+test-long: export GNOTIFY_TEST_TIMEOUT = 14400
+test-long: need ## The tests that take too long for `make test` (root)
+	$(CARGO) build --package gnotify-cli
+	$(CARGO) test --workspace --exclude gnotify-bench -- --ignored
+
+.PHONY: torture
+torture: export GNOTIFY_ROUNDS = 500
+torture: export GNOTIFY_TEST_TIMEOUT = 43200
+torture: need ## kill -9 of a brick under load, 500 rounds (root)
+	$(CARGO) build --package gnotify-cli
+	$(CARGO) test --package gnotify --test 'p4_*'
+
+.PHONY: bench
+bench: ## What a record costs: a table, and plots under target/bench (root)
+	@scripts/need.sh valgrind
+	$(CARGO) build --release --package gnotify --package gnotify-cli
+	$(CARGO) run --release --package gnotify-bench
+
+.PHONY: install
+install: ## Plugin, command and man page; DESTDIR= and PREFIX=/usr/local
+	$(CARGO) build --release --package gnotify --package gnotify-cli
+	DESTDIR='$(DESTDIR)' PREFIX='$(PREFIX)' scripts/install.sh \
+	    '$(TARGET)/release/libgnotify.so' '$(TARGET)/release/gnotify' docs/gnotify.1
+
+.PHONY: clean
+clean: ## Removes everything that was built
+	$(CARGO) clean
+
+.PHONY: need
+need:
+	@scripts/need.sh
