@@ -29,7 +29,7 @@ rust=$("${CARGO:-cargo}" --version | cut -d ' ' -f 2)
 [ "$(id -u)" = 0 ] ||
     fail "not root, which bricks and mounts need: run make as root"
 [ -e /dev/fuse ] || modprobe -q fuse 2>/dev/null || :
-{ : <>/dev/fuse; } 2>/dev/null ||
+{ [ -c /dev/fuse ] && : <>/dev/fuse; } 2>/dev/null ||
     fail "/dev/fuse cannot be opened: load the fuse module, or let the container use the device"
 command -v dpkg-query >/dev/null ||
     fail "not Debian: install the equivalents of these by hand: ${packages[*]}"
