@@ -1,9 +1,10 @@
 //! The harness without the plugin: what it starts serves, and nothing of it stays.
 
 use std::fs;
+use std::path::{Path, PathBuf};
 
 use gnotify_harness::rustix::io::Errno;
-use gnotify_harness::{Disk, host_test, isolated};
+use gnotify_harness::{Disk, host_test, isolated, run, statedump, tool};
 
 host_test!(a_mount_serves_files_and_survives_kill9_of_the_brick, |t| {
     let mut brick = t.brick("b").plain().start();
@@ -46,14 +47,17 @@ host_test!(a_plugin_is_loaded_from_where_it_was_built, |t| {
     assert!(brick.log().contains("option log-history off"));
 });
 
+fn stock_trace() -> PathBuf {
+    let xlators = run(tool("glusterfsd").arg("--print-xlatordir"));
+    Path::new(xlators.trim()).join("debug/trace.so")
+}
+
 host_test!(bricks_live_on_file_systems_of_their_own, |t| {
     for (name, disk) in [("ext4", Disk::Ext4(64)), ("xfs", Disk::Xfs(300))] {
         let brick = t.brick(name).plain().disk(disk).start();
         let mount = brick.mount(name);
         fs::write(mount.path().join("file"), "text").unwrap();
-        let kind = gnotify_harness::run(
-            gnotify_harness::tool("stat").args(["-f", "-c", "%T"]).arg(brick.dir()),
-        );
+        let kind = run(tool("stat").args(["-f", "-c", "%T"]).arg(brick.dir()));
         assert!(kind.contains(&name[..3]), "{kind}");
     }
 });
@@ -105,6 +109,21 @@ host_test!(glusterd_makes_starts_and_mounts_a_volume, |t| {
     node.stop_volume("v");
 });
 
+host_test!(glusterd_puts_an_installed_translator_into_a_volume, |t| {
+    let node = t.glusterd();
+    // Stock trace stands in for gnotify: it is the way into the graph that is looked at.
+    node.install_as(&stock_trace(), &["user/gnotify.so"]);
+    let bricks = node.create("v", 1);
+    node.add_gnotify("v");
+    node.set_gnotify("v", "log-history", "on");
+    node.start_volume("v");
+    let log = node.brick_log(&bricks[0]);
+    assert!(log.contains("type user/gnotify"), "{log}");
+    assert!(log.contains("option log-history on"), "{log}");
+    let mount = node.mount("v", "m");
+    fs::write(mount.path().join("file"), "text").unwrap();
+});
+
 host_test!(glusterd_puts_two_bricks_into_one_process, |t| {
     let node = t.glusterd();
     node.multiplex();
@@ -113,7 +132,7 @@ host_test!(glusterd_puts_two_bricks_into_one_process, |t| {
     node.start_volume("two");
     let pid = node.brick_pid("one", &one[0]);
     assert_eq!(node.brick_pid("two", &two[0]), pid);
-    assert!(gnotify_harness::statedump(pid).contains("DUMP-START-TIME"));
+    assert!(statedump(pid).contains("DUMP-START-TIME"));
     node.stop_volume("two");
     node.start_volume("two");
     assert_eq!(node.brick_pid("two", &two[0]), pid);
