@@ -3,7 +3,7 @@
 //! Pure, and tested row by row: the plugin asks it in every reply, and so does everything that
 //! simulates the plugin.
 
-use crate::{Class, Fop};
+use crate::{Class, Fop, Record};
 
 /// How much is recorded of repeated data and metadata changes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -35,14 +35,19 @@ pub enum Effect {
     RecordOncePerSlice(u8),
 }
 
-/// Decides what becomes of `fop`, whose reply was `op_ret` (negative: it failed).
+/// Decides what becomes of the fop that `record` describes, whose reply was `op_ret` (negative: it
+/// failed).
 ///
-/// A short write or copy of no bytes changes nothing; all other fops change something whenever they
-/// succeed, as far as the host tells.
+/// A write or copy of no bytes changes nothing, and neither does a rename from one name of an inode to
+/// another name of the same one (POSIX rename). All other fops change something whenever they succeed,
+/// as far as the host tells.
 #[must_use]
-pub fn effect(fop: Fop, op_ret: i32, policy: Policy) -> Effect {
+pub fn effect(record: &Record<'_>, op_ret: i32, policy: Policy) -> Effect {
+    let fop = record.fop;
+    let onto_itself =
+        fop == Fop::RENAME && record.replaced.is_some() && record.replaced == record.gfid;
     let moved_no_bytes = op_ret == 0 && matches!(fop, Fop::WRITE | Fop::COPY_FILE_RANGE);
-    if op_ret < 0 || moved_no_bytes {
+    if op_ret < 0 || moved_no_bytes || onto_itself {
         return Effect::Nothing;
     }
     match (fop.class(), fop.slice_bit(), policy.detail) {
@@ -63,11 +68,16 @@ pub fn implies_open(fop: Fop, policy: Policy) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use Effect::{Nothing, Record, RecordOncePerSlice};
+    use crate::{Gfid, Origin, Record};
+    use Effect::{Nothing, RecordOncePerSlice};
 
     const SLICE: Policy = Policy { detail: Detail::Slice, journal_opens: false };
     const ALL: Policy = Policy { detail: Detail::All, journal_opens: false };
     const OPENS: Policy = Policy { detail: Detail::Slice, journal_opens: true };
+
+    fn of(fop: Fop, op_ret: i32, policy: Policy) -> Effect {
+        effect(&Record::new(fop, Origin::Client), op_ret, policy)
+    }
 
     /// Every fop of the host: what it becomes with detail=slice, with detail=all, with
     /// journal-opens=on, each time after a success that moved a byte where it moves bytes.
@@ -108,24 +118,35 @@ mod tests {
         for number in 0..=u8::MAX {
             let fop = Fop(number);
             let want = match fop {
-                _ if entry.contains(&fop) => [Record; 3],
-                _ if sliced.contains(&fop) => [once(fop), Record, once(fop)],
-                _ if opens.contains(&fop) => [Nothing, Nothing, Record],
+                _ if entry.contains(&fop) => [Effect::Record; 3],
+                _ if sliced.contains(&fop) => [once(fop), Effect::Record, once(fop)],
+                _ if opens.contains(&fop) => [Nothing, Nothing, Effect::Record],
                 _ => [Nothing; 3],
             };
             for (policy, want) in [SLICE, ALL, OPENS].into_iter().zip(want) {
-                assert_eq!(effect(fop, 1, policy), want, "{fop} {policy:?}");
-                assert_eq!(effect(fop, -1, policy), Nothing, "{fop} {policy:?} failed");
+                assert_eq!(of(fop, 1, policy), want, "{fop} {policy:?}");
+                assert_eq!(of(fop, -1, policy), Nothing, "{fop} {policy:?} failed");
             }
         }
     }
 
     #[test]
     fn no_bytes_no_record() {
-        assert_eq!(effect(Fop::WRITE, 0, ALL), Nothing);
-        assert_eq!(effect(Fop::COPY_FILE_RANGE, 0, ALL), Nothing);
-        assert_eq!(effect(Fop::FALLOCATE, 0, ALL), Record);
-        assert_eq!(effect(Fop::CREATE, 0, ALL), Record);
+        assert_eq!(of(Fop::WRITE, 0, ALL), Nothing);
+        assert_eq!(of(Fop::COPY_FILE_RANGE, 0, ALL), Nothing);
+        assert_eq!(of(Fop::FALLOCATE, 0, ALL), Effect::Record);
+        assert_eq!(of(Fop::CREATE, 0, ALL), Effect::Record);
+    }
+
+    #[test]
+    fn a_rename_to_another_name_of_the_same_inode_does_nothing() {
+        let rename = |gfid: u8, replaced: u8| Record {
+            gfid: Some(Gfid([gfid; 16])),
+            replaced: Some(Gfid([replaced; 16])),
+            ..Record::new(Fop::RENAME, Origin::Client)
+        };
+        assert_eq!(effect(&rename(1, 1), 0, ALL), Nothing);
+        assert_eq!(effect(&rename(1, 2), 0, ALL), Effect::Record);
     }
 
     #[test]

@@ -12,6 +12,7 @@ mod fop;
 mod gfid;
 mod origin;
 mod record;
+mod slice_mark;
 pub mod varint;
 
 pub use fop::{Class, Fop, HOST_FOPS, HostFop, Watch};
@@ -20,3 +21,4 @@ pub use origin::Origin;
 pub use record::{
     Caller, ClientId, FileType, Link, Owner, Record, SetAttr, Source, Time, Xattr, set_attr,
 };
+pub use slice_mark::SliceMark;

@@ -1,0 +1,89 @@
+//! What becomes of a fop whose reply has come: a record in the journal's ring, or nothing.
+//!
+//! It runs before the reply goes up, so that a client that has its reply has its record too (P4).
+
+use std::sync::atomic::Ordering::Relaxed;
+use std::time::SystemTime;
+
+use gnotify_bindings::{Client, inode_ctx};
+use gnotify_journal::{Appended, Journal};
+use gnotify_record::effect::{Effect, effect, implies_open};
+use gnotify_record::{Fop, Record, SliceMark};
+
+use crate::instance::{Instance, Switches};
+use crate::observe::Pending;
+
+/// Writes the record of `pending`, if its effect is one. `switches` are those of this reply.
+pub(crate) fn deliver(
+    instance: &Instance,
+    switches: Switches,
+    pending: &mut Pending,
+    op_ret: i32,
+    client: Option<Client<'_>>,
+) {
+    let Some(journal) = instance.journal() else { return };
+    let policy = switches.policy();
+    let this = instance.this();
+    match effect(&pending.record, op_ret, policy) {
+        Effect::Nothing => return,
+        Effect::Record => {
+            append(instance, journal, &mut pending.record, client);
+        }
+        Effect::RecordOncePerSlice(bit) => {
+            // The slice is read once, ahead of the append, and that one is stored: if the slice ends in
+            // between, the inode is recorded again, which is legal; a change without a record is not.
+            let slice = journal.slice();
+            let inode = pending.inode.as_ref().map(|inode| inode.get());
+            let mark = inode.map(|inode| SliceMark(inode_ctx::get(inode, this)));
+            if mark.is_some_and(|mark| mark.has(slice, bit)) {
+                instance.counters.repeated.fetch_add(1, Relaxed);
+                return;
+            }
+            let appended = append(instance, journal, &mut pending.record, client);
+            if let (true, Some(inode)) = (appended, inode) {
+                inode_ctx::update(inode, this, |mark| SliceMark(mark).with(slice, bit).0);
+            }
+        }
+    }
+    if implies_open(pending.record.fop, policy) {
+        let created = &pending.record;
+        let mut open = Record {
+            gfid: created.gfid,
+            kind: created.kind,
+            flags: created.flags,
+            ..about(Fop::OPEN, created)
+        };
+        append(instance, journal, &mut open, client);
+    }
+}
+
+/// Writes `record` and says whether it is in the ring.
+pub(crate) fn append(
+    instance: &Instance,
+    journal: &Journal,
+    record: &mut Record<'_>,
+    client: Option<Client<'_>>,
+) -> bool {
+    record.client = client.and_then(|client| instance.clients.number(client, journal));
+    match journal.append_record(record, now()) {
+        Appended::Yes(_) => {
+            instance.counters.recorded(record.fop);
+            true
+        }
+        Appended::Dropped(_) => {
+            instance.counters.dropped.fetch_add(1, Relaxed);
+            false
+        }
+    }
+}
+
+/// A record of `fop` by whoever did `other`.
+fn about(fop: Fop, other: &Record<'_>) -> Record<'static> {
+    Record { caller: other.caller, ctime: other.ctime, ..Record::new(fop, other.origin) }
+}
+
+/// Nanoseconds since 1970.
+fn now() -> u64 {
+    let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+    u64::try_from(since.as_nanos()).unwrap_or(u64::MAX)
+}

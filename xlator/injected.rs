@@ -1,0 +1,18 @@
+//! Panics on demand, for the proof of P3; nothing in a normal build.
+//!
+//! With the feature `injected-panic` the fop path panics on every entry with one of two names, once on the
+//! way down and once on the way up. Without it both names mean nothing and the check is gone.
+
+use gnotify_record::Record;
+
+/// A fop on an entry with this name panics before it is wound.
+pub(crate) const BEFORE: &[u8] = b"gnotify-panic-before";
+/// A fop on an entry with this name panics in its reply.
+pub(crate) const AFTER: &[u8] = b"gnotify-panic-after";
+
+#[inline]
+pub(crate) fn panic_on(name: &[u8], record: &Record<'_>) {
+    if cfg!(feature = "injected-panic") && record.at.as_ref().is_some_and(|at| *at.name == *name) {
+        panic!("injected by the name {}", name.escape_ascii());
+    }
+}

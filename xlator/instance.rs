@@ -1,0 +1,219 @@
+//! An instance of the translator: one brick's state, and the switches that every fop asks.
+//!
+//! It hangs on the host's `this->private` from init to fini. Nothing of it is a Rust static, because one
+//! process carries many bricks.
+
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+
+use gnotify_bindings::guard::guard;
+use gnotify_bindings::log::{self, Level};
+use gnotify_bindings::{SharedXlator, Xlator, this};
+use gnotify_journal::{self as journal, Journal};
+use gnotify_record::effect::{Detail, Policy};
+use gnotify_record::{Class, Fop};
+
+use crate::clients::Clients;
+use crate::counters::Counters;
+use crate::options::Options;
+
+/// What the fop path must know of the options, in one word: it is read once a visit.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Switches(u32);
+
+impl Switches {
+    const JOURNAL: u32 = 1;
+    const DETAIL_ALL: u32 = 1 << 1;
+    const OPENS: u32 = 1 << 2;
+    const XATTR_VALUES: u32 = 1 << 3;
+
+    const OFF: Switches = Switches(0);
+
+    fn of(options: &Options) -> Switches {
+        let bit = |on: bool, bit: u32| if on { bit } else { 0 };
+        Switches(
+            bit(options.journal, Self::JOURNAL)
+                | bit(options.policy.detail == Detail::All, Self::DETAIL_ALL)
+                | bit(options.policy.journal_opens, Self::OPENS)
+                | bit(options.xattr_values, Self::XATTR_VALUES),
+        )
+    }
+
+    fn has(self, bit: u32) -> bool {
+        self.0 & bit != 0
+    }
+
+    /// Whether a fop of this class may become a record.
+    pub(crate) fn watch(self, class: Option<Class>) -> bool {
+        self.has(Self::JOURNAL) && (class != Some(Class::OpenClose) || self.has(Self::OPENS))
+    }
+
+    pub(crate) fn policy(self) -> Policy {
+        let detail = if self.has(Self::DETAIL_ALL) { Detail::All } else { Detail::Slice };
+        Policy { detail, journal_opens: self.has(Self::OPENS) }
+    }
+
+    pub(crate) fn xattr_values(self) -> bool {
+        self.has(Self::XATTR_VALUES)
+    }
+}
+
+#[derive(Debug)]
+pub(crate) struct Instance {
+    this: SharedXlator,
+    switches: AtomicU32,
+    /// Opened when the journal is first switched on, and kept until fini: switching it off pauses it, so
+    /// that a fop in flight never finds it gone.
+    journal: OnceLock<Journal>,
+    pub(crate) clients: Clients,
+    pub(crate) counters: Counters,
+    settings: Mutex<Settings>,
+}
+
+/// What only init, reconfigure and the statedump look at.
+#[derive(Debug)]
+pub(crate) struct Settings {
+    pub(crate) options: Options,
+    /// Why there is no journal although there should be one.
+    pub(crate) refused: Option<String>,
+}
+
+impl Instance {
+    /// An instance for `this`, switched off until [`Instance::apply`].
+    pub(crate) fn new(this: SharedXlator, options: Options) -> Instance {
+        Instance {
+            this,
+            switches: AtomicU32::new(Switches::OFF.0),
+            journal: OnceLock::new(),
+            clients: Clients::new(),
+            counters: Counters::new(),
+            settings: Mutex::new(Settings { options, refused: None }),
+        }
+    }
+
+    /// The instance of `this`; none before init and after fini.
+    #[inline]
+    pub(crate) fn of<'a>(this: Xlator<'a>) -> Option<&'a Instance> {
+        // SAFETY: [instance] private is null or what init stored, and fini, which frees it, runs when no
+        // call into the translator is under way or can come.
+        unsafe { this.private().cast::<Instance>().as_ref() }
+    }
+
+    /// The switches, read once a visit so that one fop sees one state of them.
+    #[inline]
+    pub(crate) fn switches(&self) -> Switches {
+        Switches(self.switches.load(Ordering::Acquire))
+    }
+
+    #[inline]
+    pub(crate) fn watches(&self, fop: Fop) -> bool {
+        self.switches().watch(fop.class())
+    }
+
+    #[inline]
+    pub(crate) fn journal(&self) -> Option<&Journal> {
+        self.journal.get()
+    }
+
+    pub(crate) fn this(&self) -> Xlator<'_> {
+        self.this.get()
+    }
+
+    /// The settings, unless a reconfigure holds them: a statedump must not wait.
+    pub(crate) fn try_settings(&self) -> Option<MutexGuard<'_, Settings>> {
+        self.settings.try_lock().ok()
+    }
+
+    /// Runs `body`; a panic in it is counted (the hook has logged it) and gives none.
+    #[inline]
+    pub(crate) fn guarded<T>(&self, body: impl FnOnce() -> T) -> Option<T> {
+        match guard(body) {
+            Ok(value) => Some(value),
+            Err(_) => {
+                self.counters.panics.fetch_add(1, Ordering::Relaxed);
+                None
+            }
+        }
+    }
+
+    /// Makes `options` true: opens, pauses or resumes the journal. What cannot be is logged, and the fops
+    /// go on without a record.
+    pub(crate) fn apply(&self, options: Options) {
+        let mut settings = self.settings.lock().unwrap_or_else(PoisonError::into_inner);
+        settings.refused = None;
+        let mut switches = Switches::of(&options);
+        match (self.journal.get(), options.journal) {
+            (None, true) => {
+                if let Err(why) = self.open_journal(&options) {
+                    log::log(self.this(), Level::Critical, 0, format_args!("no journal: {why}"));
+                    settings.refused = Some(why);
+                    switches = Switches::OFF;
+                }
+            }
+            (Some(journal), true) => {
+                journal.set_limits(options.limits);
+                // On before the fops write, off after they stopped: a record between OFF and ON would be
+                // in a stretch that claims to have none.
+                journal.resume();
+            }
+            (Some(journal), false) => {
+                self.switches.store(Switches::OFF.0, Ordering::Release);
+                journal.pause();
+            }
+            (None, false) => {}
+        }
+        self.switches.store(switches.0, Ordering::Release);
+        settings.options = options;
+    }
+
+    fn open_journal(&self, options: &Options) -> Result<(), String> {
+        let this = self.this();
+        let brick = options.brick_path.clone().or_else(|| this.brick_directory()).ok_or(
+            "there is no storage translator below that names the brick's directory; \
+             set the option brick-path",
+        )?;
+        let config = journal::Config {
+            dir: brick.join(journal::DIR),
+            ring: options.ring_dir.join(journal::ring_name(&brick)),
+            ring_size: options.ring_size,
+            limits: options.limits,
+            host: Arc::new(JournalHost(self.this)),
+        };
+        let opened = Journal::open(config).map_err(|error| error.to_string())?;
+        let stats = opened.stats();
+        log::log(
+            this,
+            Level::Info,
+            0,
+            format_args!(
+                "journal of {} open: epoch {}, start {}, next sequence number {}",
+                brick.display(),
+                stats.epoch,
+                stats.start_id,
+                stats.next_seq
+            ),
+        );
+        // Only `apply` sets it, and it holds the settings.
+        let _ = self.journal.set(opened);
+        Ok(())
+    }
+}
+
+/// How the journal's own threads reach the host's log.
+#[derive(Debug)]
+struct JournalHost(SharedXlator);
+
+impl journal::Host for JournalHost {
+    fn thread_started(&self) {
+        this::adopt(self.0.get());
+    }
+
+    fn log(&self, level: journal::Level, text: &str) {
+        let level = match level {
+            journal::Level::Error => Level::Error,
+            journal::Level::Warning => Level::Warning,
+            journal::Level::Info => Level::Info,
+        };
+        log::log(self.0.get(), level, 0, format_args!("{text}"));
+    }
+}

@@ -1,0 +1,315 @@
+//! From the host's arguments to a record: what each argument of a fop and of its reply says.
+//!
+//! A row of the fop table calls these by name, so that the table reads as a list of what is taken from
+//! where. All that a record keeps is copied here: the host's arguments are gone when the reply comes.
+
+use std::borrow::Cow;
+use std::ffi::CStr;
+
+use gnotify_bindings::sys;
+use gnotify_bindings::{Caller, Dict, Fd, Iatt, Inode, InodeRef, Loc, OwnedDict};
+use gnotify_record::{
+    Caller as Who, FileType, Fop, Gfid, Link, Origin, Owner, Record, SetAttr, Source, Time, Xattr,
+    set_attr,
+};
+
+/// The longest value of an extended attribute that is recorded.
+const XATTR_VALUE_MAX: usize = 4096;
+
+/// The mark that GlusterFS's own translators set on their requests (stock: glusterfs.h).
+const INTERNAL_FOP: &CStr = c"glusterfs-internal-fop";
+
+/// Asks the storage translator how many names an inode had before one of them went (stock: glusterfs.h).
+const LINK_COUNT: &CStr = c"get-link-count";
+
+/// A fop that was wound and whose reply is awaited: hangs on its frame.
+#[derive(Debug)]
+pub(crate) struct Pending {
+    pub(crate) record: Record<'static>,
+    /// The inode whose slice mark decides whether the record is a repetition, held until the reply.
+    pub(crate) inode: Option<InodeRef>,
+    /// We asked for the link count, and the client did not: it must not see the answer.
+    asked_link_count: bool,
+}
+
+/// What is seen when a fop comes down.
+#[derive(Debug)]
+pub(crate) struct Before<'a> {
+    caller: Caller<'a>,
+    xdata: Option<Dict<'a>>,
+    xattr_values: bool,
+    record: Record<'static>,
+    inode: Option<InodeRef>,
+    wants_link_count: bool,
+}
+
+impl<'a> Before<'a> {
+    pub(crate) fn new(
+        fop: Fop,
+        caller: Caller<'a>,
+        xdata: Option<Dict<'a>>,
+        xattr_values: bool,
+    ) -> Self {
+        let mut record = Record::new(fop, Origin::Client);
+        record.caller = Some(Who { uid: caller.uid, gid: caller.gid, pid: caller.pid });
+        record.ctime =
+            caller.ctime.and_then(|(sec, nsec)| sec.checked_mul(1_000_000_000)?.checked_add(nsec));
+        Before { caller, xdata, xattr_values, record, inode: None, wants_link_count: false }
+    }
+
+    /// The entry that appears, disappears or moves.
+    pub(crate) fn at(&mut self, loc: Option<Loc<'_>>) {
+        self.record.at = link(loc);
+    }
+
+    /// The entry that a rename makes, and the inode it may take the place of.
+    pub(crate) fn to(&mut self, loc: Option<Loc<'_>>) {
+        self.record.to = link(loc);
+        self.record.replaced =
+            loc.and_then(Loc::inode).and_then(|inode| Gfid(inode.gfid()).known());
+    }
+
+    /// The inode that is acted upon, by name.
+    pub(crate) fn subject(&mut self, loc: Option<Loc<'_>>) {
+        let Some(loc) = loc else { return };
+        self.record.gfid = Gfid(loc.gfid()).known();
+        self.record.kind = loc.inode().and_then(|inode| FileType::from_host(inode.ia_type()));
+    }
+
+    /// The inode that is changed, by name; its slice mark counts.
+    pub(crate) fn change(&mut self, loc: Option<Loc<'_>>) {
+        self.subject(loc);
+        self.hold(loc.and_then(Loc::inode));
+    }
+
+    /// The inode that is changed, through an open file; its slice mark counts.
+    pub(crate) fn change_fd(&mut self, fd: Option<Fd<'_>>) {
+        let Some(inode) = fd.and_then(Fd::inode) else { return };
+        self.record.gfid = Gfid(inode.gfid()).known();
+        self.record.kind = FileType::from_host(inode.ia_type());
+        self.hold(Some(inode));
+    }
+
+    fn hold(&mut self, inode: Option<Inode<'_>>) {
+        self.inode = inode.map(Inode::hold);
+    }
+
+    pub(crate) fn flags(&mut self, flags: i32) {
+        self.record.flags = Some(flags.cast_unsigned());
+    }
+
+    /// The first byte that changes; the host's offsets are never negative.
+    pub(crate) fn offset(&mut self, offset: i64) {
+        self.record.offset = u64::try_from(offset).ok();
+    }
+
+    pub(crate) fn range(&mut self, offset: i64, length: u64) {
+        self.offset(offset);
+        self.record.length = Some(length);
+    }
+
+    pub(crate) fn rdev(&mut self, rdev: u64) {
+        self.record.rdev = Some(rdev);
+    }
+
+    pub(crate) fn target(&mut self, target: Option<&CStr>) {
+        self.record.target = target.map(|target| Cow::Owned(target.to_bytes().to_vec()));
+    }
+
+    pub(crate) fn source(&mut self, fd: Option<Fd<'_>>, offset: i64) {
+        let gfid = fd.and_then(Fd::inode).and_then(|inode| Gfid(inode.gfid()).known());
+        self.record.source =
+            gfid.zip(u64::try_from(offset).ok()).map(|(gfid, offset)| Source { gfid, offset });
+    }
+
+    /// What a setattr sets: the host's `valid` says which of `values` count.
+    pub(crate) fn set(&mut self, values: Option<Iatt<'_>>, valid: i32) {
+        let Some(values) = values else { return };
+        let mask = valid.cast_unsigned();
+        let has = |bit: u32| mask & bit != 0;
+        let when = |bit: u32, (sec, nsec): (i64, u32)| {
+            if has(bit) { Time { sec, nsec } } else { Time::default() }
+        };
+        let number = |bit: u32, number: u32| if has(bit) { number } else { 0 };
+        self.record.set = Some(SetAttr {
+            mask,
+            mode: number(set_attr::MODE, values.mode() & 0o7777),
+            uid: number(set_attr::UID, values.uid()),
+            gid: number(set_attr::GID, values.gid()),
+            size: if has(set_attr::SIZE) { values.size() } else { 0 },
+            atime: when(set_attr::ATIME, values.atime()),
+            mtime: when(set_attr::MTIME, values.mtime()),
+            ctime: when(set_attr::CTIME, values.ctime()),
+        });
+    }
+
+    /// The extended attributes in `dict`.
+    pub(crate) fn xattrs(&mut self, dict: Option<Dict<'_>>) {
+        let Some(dict) = dict else { return };
+        let values = self.xattr_values;
+        let value = |value: &[u8]| {
+            (values && value.len() <= XATTR_VALUE_MAX).then(|| Cow::Owned(value.to_vec()))
+        };
+        self.record.xattrs = dict
+            .iter()
+            .filter(|(name, _)| !name.is_empty())
+            .map(|(name, bytes)| Xattr {
+                name: Cow::Owned(name.to_bytes().to_vec()),
+                value: value(bytes),
+            })
+            .collect();
+    }
+
+    /// The extended attribute that is removed. An empty name stands for all that are in the xdata.
+    pub(crate) fn xattr_name(&mut self, name: Option<&CStr>) {
+        match name.map(CStr::to_bytes) {
+            None | Some([]) => {
+                self.xattrs(self.xdata);
+                self.record.xattrs.iter_mut().for_each(|xattr| xattr.value = None);
+            }
+            Some(name) => {
+                self.record.xattrs = vec![Xattr { name: Cow::Owned(name.to_vec()), value: None }];
+            }
+        }
+    }
+
+    /// A name goes: the reply shall say how many the inode had.
+    pub(crate) fn link_count(&mut self) {
+        self.wants_link_count = true;
+    }
+
+    /// What hangs on the frame until the reply, and the xdata to wind with in the place of the caller's.
+    pub(crate) fn finish(mut self) -> (Pending, Option<OwnedDict>) {
+        let parent = self.record.at.as_ref().map(|at| at.parent);
+        let internal = self.xdata.is_some_and(|xdata| xdata.contains(INTERNAL_FOP));
+        let sent = self.caller.client.is_some() || self.caller.is_fop();
+        self.record.origin = Origin::decide(self.caller.pid, internal, sent, parent);
+        let mut xdata = None;
+        if self.wants_link_count && !self.xdata.is_some_and(|xdata| xdata.contains(LINK_COUNT)) {
+            xdata = OwnedDict::copy_with_ref(self.xdata)
+                .and_then(|mut dict| dict.set_i32(LINK_COUNT, 1).then_some(dict));
+        }
+        let asked_link_count = xdata.is_some();
+        (Pending { record: self.record, inode: self.inode, asked_link_count }, xdata)
+    }
+}
+
+/// What is seen when the reply of a fop that succeeded comes up.
+#[derive(Debug)]
+pub(crate) struct After<'a> {
+    pub(crate) pending: &'a mut Pending,
+    pub(crate) op_ret: i32,
+    pub(crate) xdata: Option<Dict<'a>>,
+}
+
+impl After<'_> {
+    /// An inode came to be, or got another name: who it is and what it is like.
+    pub(crate) fn born(&mut self, iatt: Option<Iatt<'_>>) {
+        let record = &mut self.pending.record;
+        let Some((iatt, gfid)) = iatt.and_then(|iatt| Some((iatt, Gfid(iatt.gfid()).known()?)))
+        else {
+            return;
+        };
+        record.gfid = Some(gfid);
+        record.kind = FileType::from_host(iatt.ia_type());
+        record.mode = Some(iatt.mode() & 0o7777);
+        record.nlink = Some(iatt.nlink());
+        let owner = Owner { uid: iatt.uid(), gid: iatt.gid() };
+        if record.caller.is_some_and(|caller| (caller.uid, caller.gid) != (owner.uid, owner.gid)) {
+            record.owner = Some(owner);
+        }
+    }
+
+    /// A new inode's device number is kept only where it is a device.
+    pub(crate) fn device_only(&mut self) {
+        let record = &mut self.pending.record;
+        if !matches!(record.kind, Some(FileType::Block | FileType::Character)) {
+            record.rdev = None;
+        }
+    }
+
+    /// The inode after its content or attributes changed.
+    pub(crate) fn changed(&mut self, iatt: Option<Iatt<'_>>) {
+        let record = &mut self.pending.record;
+        let Some(iatt) = iatt else { return };
+        if let Some(gfid) = Gfid(iatt.gfid()).known() {
+            record.gfid = Some(gfid);
+        }
+        record.kind = FileType::from_host(iatt.ia_type()).or(record.kind);
+        if iatt.has(sys::IATT_SIZE) && record.kind == Some(FileType::Regular) {
+            record.size = Some(iatt.size());
+        }
+        // What the server's clock gave is known only now.
+        if let Some(set) = &mut record.set {
+            if set.mask & set_attr::ATIME_NOW != 0 {
+                let (sec, nsec) = iatt.atime();
+                set.atime = Time { sec, nsec };
+            }
+            if set.mask & set_attr::MTIME_NOW != 0 {
+                let (sec, nsec) = iatt.mtime();
+                set.mtime = Time { sec, nsec };
+            }
+        }
+    }
+
+    /// As many bytes changed as the reply says.
+    pub(crate) fn moved(&mut self) {
+        self.pending.record.length = u64::try_from(self.op_ret).ok();
+    }
+
+    /// A name of the subject went; the storage translator says how many it had.
+    pub(crate) fn unlinked(&mut self) {
+        let before = self.take_link_count();
+        let record = &mut self.pending.record;
+        record.nlink = before.and_then(|count| count.checked_sub(1));
+        record.last_link = record.nlink.map(|left| left == 0);
+    }
+
+    /// A directory went: it has one name only.
+    pub(crate) fn directory_removed(&mut self) {
+        self.pending.record.last_link = Some(true);
+    }
+
+    /// A name moved, and perhaps took the place of another inode's.
+    pub(crate) fn renamed(&mut self, iatt: Option<Iatt<'_>>) {
+        let before = self.take_link_count();
+        let record = &mut self.pending.record;
+        if let Some(iatt) = iatt {
+            record.gfid = Gfid(iatt.gfid()).known().or(record.gfid);
+            record.kind = FileType::from_host(iatt.ia_type()).or(record.kind);
+            record.nlink = Some(iatt.nlink());
+        }
+        if record.replaced.is_some() {
+            let directory = record.kind == Some(FileType::Directory);
+            record.last_link = if directory { Some(true) } else { before.map(|count| count <= 1) };
+        }
+    }
+
+    /// The answer to [`Before::link_count`], which the client does not get to see unless it asked too.
+    fn take_link_count(&mut self) -> Option<u32> {
+        let xdata = self.xdata?;
+        let count = xdata.u32(LINK_COUNT);
+        if count.is_some() && self.pending.asked_link_count {
+            xdata.hold().del(LINK_COUNT);
+        }
+        count
+    }
+}
+
+/// The number of bytes in an I/O vector.
+pub(crate) fn length_of(vector: *const libc::iovec, count: i32) -> u64 {
+    let count = usize::try_from(count).unwrap_or(0);
+    if vector.is_null() {
+        return 0;
+    }
+    // SAFETY: [host-args] the host gives `count` elements at `vector` with every fop that has them.
+    let parts = unsafe { std::slice::from_raw_parts(vector, count) };
+    parts.iter().map(|part| part.iov_len as u64).sum()
+}
+
+fn link(loc: Option<Loc<'_>>) -> Option<Link<'static>> {
+    let loc = loc?;
+    let parent = Gfid(loc.pargfid()).known()?;
+    let name = loc.name().filter(|name| !name.is_empty())?;
+    Some(Link { parent, name: Cow::Owned(name.to_vec()) })
+}
