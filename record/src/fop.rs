@@ -178,10 +178,10 @@ host_fops! {
     38 SETATTR META;
     39 FSETATTR META;
     40 READDIRP READS;
-    41 GETSPEC Watch::Unwatched("asks the management daemon, never reaches a file");
-    42 FORGET Watch::Unwatched("not a fop: the host drops an inode from memory");
-    43 RELEASE OPEN;
-    44 RELEASEDIR OPEN;
+    41 FORGET Watch::Unwatched("not a fop: the host drops an inode from memory");
+    42 RELEASE OPEN;
+    43 RELEASEDIR OPEN;
+    44 GETSPEC Watch::Unwatched("asks the management daemon, never reaches a file");
     45 FREMOVEXATTR META;
     46 FALLOCATE DATA;
     47 DISCARD DATA;
