@@ -47,7 +47,7 @@ test-host: ## The tests in a real GlusterFS host (root)
 test-long: export GNOTIFY_TEST_TIMEOUT = 14400
 test-long: need ## The tests that take too long for `make test` (root)
 	$(CARGO) build --package gnotify-cli
-	$(CARGO) test --workspace --exclude gnotify-bench -- --ignored
+	$(CARGO) test --workspace --exclude gnotify-bench --tests -- --ignored
 
 .PHONY: torture
 torture: export GNOTIFY_ROUNDS = 500
