@@ -1,0 +1,142 @@
+//! Load with book-keeping: threads that work on a mount and note what they were told is done, and the
+//! comparison of their notes with a journal.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
+use std::io;
+use std::os::unix::fs::FileExt;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread::JoinHandle;
+
+use serde_json::Value;
+
+/// Threads that create, write, rename, chmod and remove files until they are stopped, or until a call
+/// fails.
+#[derive(Debug)]
+pub struct Load {
+    stop: Arc<AtomicBool>,
+    threads: Vec<JoinHandle<Ledger>>,
+}
+
+/// What was answered, and the first error of each thread.
+#[derive(Debug, Default)]
+pub struct Ledger {
+    /// Fop, name, and the name under which the file was created, of each call that succeeded.
+    pub done: Vec<(&'static str, String, String)>,
+    /// Why threads ended early.
+    pub errors: Vec<io::Error>,
+}
+
+impl Load {
+    /// Starts `threads` threads in `dir`, whose files are called after `tag`, which no other load may use.
+    pub fn start(dir: &Path, threads: usize, tag: &str) -> Load {
+        let stop = Arc::new(AtomicBool::new(false));
+        let work = |number: usize| {
+            let (stop, dir) = (Arc::clone(&stop), dir.to_owned());
+            let tag = format!("{tag}-{number}");
+            std::thread::spawn(move || {
+                let mut ledger = Ledger::default();
+                let mut turn = 0;
+                while !stop.load(Ordering::Relaxed) {
+                    turn += 1;
+                    if let Err(error) = ledger.work(&dir, &format!("{tag}-{turn}")) {
+                        ledger.errors.push(error);
+                        break;
+                    }
+                }
+                ledger
+            })
+        };
+        let threads = (0..threads).map(work).collect();
+        Load { stop, threads }
+    }
+
+    /// Whether every thread has met an error.
+    pub fn has_ended(&self) -> bool {
+        self.threads.iter().all(JoinHandle::is_finished)
+    }
+
+    /// Ends the load and returns the notes of all threads.
+    ///
+    /// # Panics
+    /// When a thread has.
+    pub fn stop(self) -> Ledger {
+        self.stop.store(true, Ordering::Relaxed);
+        let mut all = Ledger::default();
+        for thread in self.threads {
+            let Ok(ledger) = thread.join() else { panic!("a thread of the load panicked") };
+            all.done.extend(ledger.done);
+            all.errors.extend(ledger.errors);
+        }
+        all
+    }
+}
+
+impl Ledger {
+    /// The life of one file.
+    fn work(&mut self, dir: &Path, name: &str) -> io::Result<()> {
+        let at = |name: &str| -> PathBuf { dir.join(name) };
+        let file = fs::File::create_new(at(name))?;
+        self.note("CREATE", name, name);
+        file.write_all_at(name.as_bytes(), 0)?;
+        self.note("WRITE", name, name);
+        let moved = format!("{name}-moved");
+        fs::rename(at(name), at(&moved))?;
+        self.note("RENAME", name, name);
+        fs::remove_file(at(&moved))?;
+        self.note("UNLINK", &moved, name);
+        Ok(())
+    }
+
+    fn note(&mut self, fop: &'static str, name: &str, created: &str) {
+        self.done.push((fop, name.to_owned(), created.to_owned()));
+    }
+
+    /// Fails unless each answered call has its record in `journal`.
+    ///
+    /// # Panics
+    /// With the calls that are missing.
+    pub fn assert_recorded(&self, journal: &[Value]) {
+        let mut created = BTreeMap::new();
+        let mut named = BTreeSet::new();
+        let mut inodes = BTreeSet::new();
+        for record in journal.iter().filter(|entry| entry["type"] == "record") {
+            let text = |key: &str| record[key].as_str().unwrap_or_default();
+            if record["fop"] == "CREATE" {
+                created.insert(text("name"), text("gfid"));
+            }
+            named.insert((text("fop"), text("name")));
+            inodes.insert((text("fop"), text("gfid")));
+        }
+        let recorded = |(fop, name, file): &&(&str, String, String)| match *fop {
+            "WRITE" => {
+                created.get(file.as_str()).is_some_and(|gfid| inodes.contains(&(*fop, *gfid)))
+            }
+            _ => named.contains(&(*fop, name.as_str())),
+        };
+        let missing: Vec<_> = self.done.iter().filter(|done| !recorded(done)).collect();
+        assert!(
+            missing.is_empty(),
+            "{} of {} answered calls have no record: {missing:?}",
+            missing.len(),
+            self.done.len()
+        );
+    }
+}
+
+/// Fails unless each sequence number up to the last is accounted for once, by an entry or by a statement
+/// that covers it, and nothing is damaged. Returns the last number.
+///
+/// # Panics
+/// With the first number that is not.
+pub fn assert_accounted(journal: &[Value]) -> u64 {
+    let mut next = 1;
+    for entry in journal {
+        assert_eq!(entry["seq"].as_u64(), Some(next), "numbers are missing before {entry}");
+        assert_ne!(entry["cause"], "damaged", "{entry}");
+        next = entry["to"].as_u64().unwrap_or(next) + 1;
+    }
+    next - 1
+}

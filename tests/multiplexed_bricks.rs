@@ -1,0 +1,168 @@
+//! A volume that glusterd runs: several bricks in one process, detached and attached, volumes stopped and
+//! started, options changed, all of it under load. The journals stay complete and apart.
+
+use std::path::Path;
+
+use gnotify_harness::{
+    Glusterd, Load, Sandbox, assert_accounted, dump, host_test, statedump, wait_for,
+};
+use serde_json::Value;
+
+fn volume(node: &Glusterd, name: &str) -> std::path::PathBuf {
+    let brick = node.create(name, 1).remove(0);
+    node.add_gnotify(name);
+    node.set_gnotify(name, "journal", "on");
+    node.start_volume(name);
+    brick
+}
+
+fn node(t: &Sandbox) -> Glusterd {
+    let node = t.glusterd();
+    node.install_plugin();
+    node
+}
+
+/// The journal of a brick, once it has `fop` of `name`: everything that was done before is in it.
+fn journal_with(brick: &Path, name: &str) -> Vec<Value> {
+    let mut journal = Vec::new();
+    wait_for("a mark to be in the journal", || {
+        journal = dump(brick);
+        journal.iter().any(|entry| entry["name"] == *name)
+    });
+    journal
+}
+
+fn count(journal: &[Value], statement: &str) -> usize {
+    journal.iter().filter(|entry| entry["statement"] == *statement).count()
+}
+
+host_test!(two_bricks_in_one_process, |t| {
+    let node = node(t);
+    node.multiplex();
+    let (stays, goes) = (volume(&node, "stays"), volume(&node, "goes"));
+    let pid = node.brick_pid("stays", &stays);
+    assert_eq!(pid, node.brick_pid("goes", &goes), "the bricks share a process");
+
+    let mount = node.mount("stays", "stays");
+    let load = Load::start(mount.path(), 3, "stays");
+    for round in 1..=3 {
+        let other = node.mount("goes", &format!("goes{round}"));
+        let its_load = Load::start(other.path(), 2, &format!("goes-{round}"));
+        std::thread::sleep(std::time::Duration::from_millis(300));
+        let ledger = its_load.stop();
+        assert!(ledger.errors.is_empty(), "{:?}", ledger.errors);
+        other.unmount();
+        node.stop_volume("goes");
+        let journal = dump(&goes);
+        assert_accounted(&journal);
+        ledger.assert_recorded(&journal);
+        node.start_volume("goes");
+        assert_eq!(pid, node.brick_pid("goes", &goes), "it is attached again, in the same process");
+    }
+    let ledger = load.stop();
+    assert!(ledger.errors.is_empty(), "the brick that stays was disturbed: {:?}", ledger.errors);
+    std::fs::create_dir(mount.path().join("mark")).unwrap();
+    let journal = journal_with(&stays, "mark");
+    assert_accounted(&journal);
+    ledger.assert_recorded(&journal);
+    assert_eq!(count(&journal, "START"), 1);
+    assert!(
+        !journal
+            .iter()
+            .any(|entry| { entry["name"].as_str().is_some_and(|name| name.starts_with("goes")) })
+    );
+
+    // A detach ends the instance in good order: its STOP stands before the next START.
+    let journal = dump(&goes);
+    assert_accounted(&journal);
+    assert_eq!((count(&journal, "START"), count(&journal, "STOP")), (4, 3));
+    let hows = journal.iter().filter(|entry| entry["statement"] == "START").map(|s| &s["how"]);
+    assert_eq!(hows.collect::<Vec<_>>(), ["first", "clean", "clean", "clean"]);
+
+    let dump = statedump(pid);
+    for name in ["stays", "goes"] {
+        assert!(dump.contains(&format!("[xlator.gnotify.{name}-gnotify]")), "{dump}");
+    }
+});
+
+host_test!(options_change_under_load, |t| {
+    let node = node(t);
+    let brick = volume(&node, "v");
+    let mount = node.mount("v", "m");
+    let load = Load::start(mount.path(), 3, "load");
+    let pid = node.brick_pid("v", &brick);
+    let shows = |line: &str| {
+        wait_for(line, || statedump(pid).lines().any(|at| at == line));
+    };
+    shows("option.detail=slice");
+    node.set_gnotify("v", "detail", "all");
+    shows("option.detail=all");
+    node.set_gnotify("v", "slice-time", "1");
+    shows("option.slice-time=1s");
+    node.set_gnotify("v", "segment-size", "1MB");
+    shows("option.segment-size=1048576");
+
+    // A bad value is reported, and the default is in force.
+    node.set_gnotify("v", "detail", "everything");
+    shows("option.detail=slice");
+    let complaint = "option detail: \"everything\" is not accepted, expected slice or all; using the \
+                     default, \"slice\"";
+    wait_for("the complaint", || node.brick_log(&brick).contains(complaint));
+
+    // The journal keeps up with all of that.
+    wait_for("a slice to end", || count(&dump(&brick), "SLICE-END") >= 1);
+    let ledger = load.stop();
+    assert!(ledger.errors.is_empty(), "{:?}", ledger.errors);
+    std::fs::create_dir(mount.path().join("before-off")).unwrap();
+    ledger.assert_recorded(&journal_with(&brick, "before-off"));
+
+    // Off and on again while fops run: the stretch between is marked, and what is outside is complete.
+    let load = Load::start(mount.path(), 3, "switched");
+    node.set_gnotify("v", "journal", "off");
+    shows("journal.state=off");
+    std::fs::create_dir(mount.path().join("while-off")).unwrap();
+    node.set_gnotify("v", "journal", "on");
+    shows("journal.state=on");
+    assert!(load.stop().errors.is_empty());
+    let load = Load::start(mount.path(), 3, "again");
+    std::thread::sleep(std::time::Duration::from_millis(200));
+    let ledger = load.stop();
+    assert!(ledger.errors.is_empty(), "{:?}", ledger.errors);
+    std::fs::create_dir(mount.path().join("after-on")).unwrap();
+    let journal = journal_with(&brick, "after-on");
+    assert_accounted(&journal);
+    ledger.assert_recorded(&journal);
+    assert_eq!((count(&journal, "OFF"), count(&journal, "ON")), (1, 1));
+    assert!(!journal.iter().any(|entry| entry["name"] == "while-off"));
+    let at = |statement: &str| {
+        journal.iter().position(|entry| entry["statement"] == *statement).unwrap()
+    };
+    let between = &journal[at("OFF")..at("ON")];
+    assert!(between.iter().all(|entry| entry["type"] == "statement"), "{between:?}");
+});
+
+host_test!(a_volume_stops_and_starts, |t| {
+    let node = node(t);
+    let brick = volume(&node, "v");
+    let mut ledgers = Vec::new();
+    for round in 1..=3 {
+        let mount = node.mount("v", &format!("m{round}"));
+        let load = Load::start(mount.path(), 2, &format!("r{round}"));
+        std::thread::sleep(std::time::Duration::from_millis(200));
+        ledgers.push(load.stop());
+        mount.unmount();
+        // Without multiplexing a stop is SIGTERM, and the host exits without fini.
+        node.stop_volume("v");
+        node.start_volume("v");
+    }
+    let mut journal = Vec::new();
+    wait_for("the last start", || {
+        journal = dump(&brick);
+        count(&journal, "START") == 4
+    });
+    assert_accounted(&journal);
+    for ledger in ledgers {
+        assert!(ledger.errors.is_empty(), "{:?}", ledger.errors);
+        ledger.assert_recorded(&journal);
+    }
+});

@@ -1,0 +1,37 @@
+//! P3: gnotify survives its own bugs. A build that panics on purpose, on the way down and on the way up,
+//! serves I/O; the panics are in the log with their place and in the statedump with their number.
+
+use std::fs;
+
+use gnotify_harness::{built_with, host_test, wait_for};
+
+host_test!(a_panic_costs_a_record_and_nothing_else, |t| {
+    let plugin = built_with("injected-panic");
+    let brick = t.brick("b").option("journal", "on").plugin(&plugin).start();
+    let mount = brick.mount("m");
+    for name in ["gnotify-panic-before", "gnotify-panic-after"] {
+        let at = mount.path().join(name);
+        for _ in 0..10 {
+            fs::write(&at, name).unwrap();
+            assert_eq!(fs::read_to_string(&at).unwrap(), name);
+            fs::remove_file(&at).unwrap();
+            fs::create_dir(&at).unwrap();
+            fs::remove_dir(&at).unwrap();
+        }
+    }
+    fs::write(mount.path().join("afterwards"), "x").unwrap();
+    wait_for("the record of another file", || {
+        brick.dump().iter().any(|entry| entry["name"] == "afterwards")
+    });
+    assert!(!brick.dump().iter().any(|entry| entry["name"] == "gnotify-panic-before"));
+
+    // Each of the two names: ten times create, unlink, mkdir, rmdir.
+    let dump = brick.statedump();
+    assert!(dump.lines().any(|line| line == "panics=80"), "{dump}");
+    let log = brick.log();
+    for name in ["gnotify-panic-before", "gnotify-panic-after"] {
+        let line = log.lines().find(|line| line.contains(&format!("injected by the name {name}")));
+        let line = line.unwrap_or_else(|| panic!("no word of {name} in the log:\n{log}"));
+        assert!(line.contains("injected.rs:"), "{line}");
+    }
+});
