@@ -7,6 +7,7 @@ use std::sync::atomic::Ordering::Relaxed;
 use gnotify_bindings::statedump::{section, write};
 
 use crate::instance::Instance;
+use crate::options::Options;
 
 pub(crate) fn dump(instance: &Instance) {
     let this = instance.this();
@@ -17,13 +18,13 @@ pub(crate) fn dump(instance: &Instance) {
     let mut state = "off";
     match instance.try_settings() {
         Some(settings) => {
-            for (key, value) in settings.options.shown() {
+            for (key, value) in settings.options.iter().flat_map(Options::shown) {
                 write(&format!("option.{key}"), &value);
             }
             if let Some(why) = &settings.refused {
                 write("journal.refused", why);
                 state = "refused";
-            } else if settings.options.journal {
+            } else if settings.options.as_ref().is_some_and(|options| options.journal) {
                 state = "on";
             }
         }

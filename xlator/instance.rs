@@ -73,21 +73,22 @@ pub(crate) struct Instance {
 /// What only init, reconfigure and the statedump look at.
 #[derive(Debug)]
 pub(crate) struct Settings {
-    pub(crate) options: Options,
+    /// None until they were applied once.
+    pub(crate) options: Option<Options>,
     /// Why there is no journal although there should be one.
     pub(crate) refused: Option<String>,
 }
 
 impl Instance {
     /// An instance for `this`, switched off until [`Instance::apply`].
-    pub(crate) fn new(this: SharedXlator, options: Options) -> Instance {
+    pub(crate) fn new(this: SharedXlator) -> Instance {
         Instance {
             this,
             switches: AtomicU32::new(Switches::OFF.0),
             journal: OnceLock::new(),
             clients: Clients::new(),
             counters: Counters::new(),
-            settings: Mutex::new(Settings { options, refused: None }),
+            settings: Mutex::new(Settings { options: None, refused: None }),
         }
     }
 
@@ -163,7 +164,7 @@ impl Instance {
             (None, false) => {}
         }
         self.switches.store(switches.0, Ordering::Release);
-        settings.options = options;
+        settings.options = Some(options);
     }
 
     fn open_journal(&self, options: &Options) -> Result<(), String> {

@@ -46,10 +46,10 @@ fn start(this: Xlator<'_>) -> i32 {
         );
         return -1;
     }
-    let options = read_options(this, this.options());
     // SAFETY: [joined-threads] only the journal's threads get it, and dropping the instance joins them.
-    let instance = Box::new(Instance::new(unsafe { this.share() }, options.clone()));
-    instance.apply(options);
+    let instance = Box::new(Instance::new(unsafe { this.share() }));
+    // Whatever goes wrong from here on costs the journal and not the brick.
+    instance.guarded(|| instance.apply(read_options(this, this.options())));
     this.set_private(Box::into_raw(instance).cast::<c_void>());
     0
 }

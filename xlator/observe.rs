@@ -257,11 +257,12 @@ impl After<'_> {
         self.pending.record.length = u64::try_from(self.op_ret).ok();
     }
 
-    /// A name of the subject went; the storage translator says how many it had.
+    /// A name of the subject went; the storage translator says how many it had. (It says 0 in the place of
+    /// 1, because it has removed its own link to the inode by then.)
     pub(crate) fn unlinked(&mut self) {
         let before = self.take_link_count();
         let record = &mut self.pending.record;
-        record.nlink = before.and_then(|count| count.checked_sub(1));
+        record.nlink = before.map(|count| count.saturating_sub(1));
         record.last_link = record.nlink.map(|left| left == 0);
     }
 
