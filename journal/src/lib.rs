@@ -1,21 +1,36 @@
 //! The journal of a brick: a ring in shared memory, segments on disk, and their reader.
 //!
-//! A writer appends typed entries to a ring, which outlives the process; the journal thread carries
-//! them to segment files in order. Every sequence number is accounted for, by an entry or by a
-//! statement that covers it, whatever kills the process. `docs/format.md` in the project's root draws
-//! the bytes.
+//! A [`Journal`] appends typed entries to a ring, which outlives the process; the journal thread
+//! carries them to segment files in order, and a [`Reader`] reads those, also while they are written.
+//! Every sequence number is accounted for, by an entry or by a statement that covers it, whatever kills
+//! the process. `docs/format.md` in the project's root draws the bytes.
 
 #![deny(unsafe_code)]
 
+mod bell;
+mod clock;
+mod config;
+mod disk;
 mod entry;
 mod frame;
+mod journal;
+mod journal_thread;
+mod outage;
 mod reader;
+mod recovery;
+mod ring;
 mod segment;
 mod sequence;
+mod slices;
 mod statement;
+mod sync;
+mod sync_thread;
 
+pub use config::{Config, Host, Level, Limits, OpenError};
 pub use entry::{Entry, Place, What};
+pub use journal::{Appended, Journal, Stats};
 pub use reader::{ReadError, Reader};
+pub use ring::file::{RING_DEFAULT, RING_MAX, RING_MIN, ring_path};
 pub use segment::{Header, VERSION};
 pub use statement::{CLIENT_UID_MAX, Cause, Gap, How, Start, Statement};
 

@@ -1,0 +1,55 @@
+//! Waking the journal thread when it sleeps for longer than a nap, without a system call when it does not.
+//!
+//! A lost wake-up would leave an answered fop's record in the ring until the next one comes. Both
+//! sides therefore write first, pass a sequentially consistent fence, and read then: the producer its
+//! frame and then the mark, the journal thread its mark and then the ring. At least one of them sees
+//! what the other wrote.
+
+use std::sync::OnceLock;
+
+use crate::sync::{AtomicBool, Ordering, Thread, fence};
+
+/// Between many producers and one sleeper.
+#[derive(Debug)]
+pub(crate) struct Bell {
+    asleep: AtomicBool,
+    sleeper: OnceLock<Thread>,
+}
+
+impl Bell {
+    pub(crate) fn new() -> Bell {
+        Bell { asleep: AtomicBool::new(false), sleeper: OnceLock::new() }
+    }
+
+    /// Says who sleeps; called once, by the journal thread itself.
+    pub(crate) fn belongs_to(&self, sleeper: Thread) {
+        // A second call would be ignored; there is none.
+        let _ = self.sleeper.set(sleeper);
+    }
+
+    /// Wakes the sleeper if it sleeps; called after something was written that it has to see.
+    pub(crate) fn knock(&self) {
+        fence(Ordering::SeqCst);
+        // The swap lets one of many producers pay for the system call.
+        if self.asleep.load(Ordering::Relaxed) && self.asleep.swap(false, Ordering::Relaxed) {
+            self.wake();
+        }
+    }
+
+    /// Wakes the sleeper from a nap too.
+    pub(crate) fn wake(&self) {
+        if let Some(sleeper) = self.sleeper.get() {
+            sleeper.unpark();
+        }
+    }
+
+    /// Sleeps by `park`, unless `quiet` says that there is something to do after all. May return early.
+    pub(crate) fn sleep(&self, quiet: impl FnOnce() -> bool, park: impl FnOnce()) {
+        self.asleep.store(true, Ordering::Relaxed);
+        fence(Ordering::SeqCst);
+        if quiet() {
+            park();
+        }
+        self.asleep.store(false, Ordering::Relaxed);
+    }
+}

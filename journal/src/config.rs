@@ -1,0 +1,157 @@
+//! What the host of a journal decides, and how the journal speaks to it.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+use std::{fmt, io};
+
+/// Where a journal is, and how it is kept.
+#[derive(Clone)]
+pub struct Config {
+    /// The journal's directory. Made if it is not there.
+    pub dir: PathBuf,
+    /// The ring's file, on tmpfs: [`crate::ring_path`] names one for a brick.
+    pub ring: PathBuf,
+    /// Size of the ring in bytes: a power of two from [`crate::RING_MIN`] to [`crate::RING_MAX`].
+    pub ring_size: usize,
+    /// What can be changed later.
+    pub limits: Limits,
+    /// Who hears of trouble.
+    pub host: Arc<dyn Host>,
+}
+
+impl fmt::Debug for Config {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Config { dir, ring, ring_size, limits, host: _ } = self;
+        f.debug_struct("Config")
+            .field("dir", dir)
+            .field("ring", ring)
+            .field("ring_size", ring_size)
+            .field("limits", limits)
+            .finish_non_exhaustive()
+    }
+}
+
+/// What can be changed while the journal is written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Limits {
+    /// Bytes of a segment, after which the next one is begun; at least 64 KiB is used. A segment is
+    /// never longer, unless one frame alone is.
+    pub segment_size: u64,
+    /// How long a slice lasts from its first record on; at least 10 ms is used.
+    pub slice_time: Duration,
+    /// How long what is written may wait for an fsync; 0: each batch is followed by one.
+    pub fsync_interval: Duration,
+}
+
+impl Default for Limits {
+    /// 64 MiB, and stock's 15 and 5 seconds.
+    fn default() -> Limits {
+        Limits {
+            segment_size: 64 << 20,
+            slice_time: Duration::from_secs(15),
+            fsync_interval: Duration::from_secs(5),
+        }
+    }
+}
+
+impl Limits {
+    /// With what is too small raised to what works.
+    pub(crate) fn raised(self) -> Limits {
+        Limits {
+            segment_size: self.segment_size.max(64 << 10),
+            slice_time: self.slice_time.max(Duration::from_millis(10)),
+            ..self
+        }
+    }
+}
+
+/// The process that a journal runs in.
+pub trait Host: Send + Sync {
+    /// Called first by each thread that the journal starts, on that thread.
+    fn thread_started(&self) {}
+
+    /// A line for the host's log; called by the journal's threads and by [`crate::Journal::open`].
+    fn log(&self, level: Level, text: &str);
+}
+
+/// How much a line in the log matters.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Level {
+    /// Good to know.
+    Info,
+    /// Something was lost or may be, and it was told in the journal.
+    Warning,
+    /// Somebody has to do something.
+    Error,
+}
+
+/// A journal that cannot be opened for writing.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum OpenError {
+    /// Another process, or another instance in this one, writes this journal.
+    InUse {
+        /// The file whose lock it holds.
+        path: PathBuf,
+    },
+    /// The size of the ring is not one that it can have.
+    RingSize {
+        /// What was asked for, in bytes.
+        asked: usize,
+    },
+    /// The newest segment cannot be understood, so it cannot be gone on with.
+    Unreadable(crate::ReadError),
+    /// The operating system refuses.
+    Io {
+        /// What was tried: "open the ring".
+        doing: &'static str,
+        /// With what.
+        path: PathBuf,
+        /// Its error.
+        source: io::Error,
+    },
+}
+
+impl OpenError {
+    pub(crate) fn io(doing: &'static str, path: &std::path::Path, source: io::Error) -> OpenError {
+        OpenError::Io { doing, path: path.to_owned(), source }
+    }
+}
+
+impl fmt::Display for OpenError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            OpenError::InUse { path } => write!(
+                f,
+                "{}: another process or another gnotify in this volume graph writes this journal; \
+                 keep one of them per brick",
+                path.display()
+            ),
+            OpenError::RingSize { asked } => write!(
+                f,
+                "a ring of {asked} bytes: the size must be a power of two from {} to {}",
+                crate::RING_MIN,
+                crate::RING_MAX
+            ),
+            OpenError::Unreadable(error) => write!(
+                f,
+                "{error}; until then the journal cannot go on: move its directory away to start it \
+                 afresh"
+            ),
+            OpenError::Io { doing, path, source } => {
+                write!(f, "{}: cannot {doing}: {source}", path.display())
+            }
+        }
+    }
+}
+
+impl std::error::Error for OpenError {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        match self {
+            OpenError::Unreadable(error) => Some(error),
+            OpenError::Io { source, .. } => Some(source),
+            _ => None,
+        }
+    }
+}

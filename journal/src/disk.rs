@@ -1,0 +1,163 @@
+//! Writing a segment's file: each step is one system call, and a kill between any two of them leaves
+//! what recovery understands.
+//!
+//! A segment appears under its name with its whole header. Frames are written at a position that this
+//! process knows, not at the end of the file, so that what a failed write left is written over.
+
+use std::fs::{self, File, OpenOptions};
+use std::io;
+use std::os::unix::fs::{FileExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use crate::segment::{self, HEADER, Header};
+
+/// The ending of a segment's name while it is made.
+pub(crate) const UNFINISHED: &str = "new";
+
+/// A segment that is being written.
+#[derive(Debug)]
+pub(crate) struct SegmentFile {
+    pub(crate) path: PathBuf,
+    pub(crate) file: Arc<File>,
+    pub(crate) header: Header,
+    /// Bytes up to the end of the last whole frame.
+    pub(crate) len: u64,
+}
+
+/// A write that failed, perhaps after a part.
+#[derive(Debug)]
+pub(crate) struct WriteError {
+    /// Bytes that were written before.
+    pub(crate) written: usize,
+    pub(crate) source: io::Error,
+}
+
+impl SegmentFile {
+    /// Makes the segment of `header` in `dir`.
+    pub(crate) fn create(dir: &Path, header: &Header) -> io::Result<SegmentFile> {
+        let path = segment::path(dir, header.first_seq);
+        let mut new = path.clone().into_os_string();
+        new.push(".");
+        new.push(UNFINISHED);
+        let new = PathBuf::from(new);
+        let made = SegmentFile::create_as(&new, &path, header);
+        if made.is_err() {
+            // Nothing refers to it; where it cannot be removed now, the next start does.
+            let _ = fs::remove_file(&new);
+        }
+        made
+    }
+
+    fn create_as(new: &Path, path: &Path, header: &Header) -> io::Result<SegmentFile> {
+        crash_point();
+        let file = OpenOptions::new()
+            .read(true)
+            .write(true)
+            .create(true)
+            .truncate(true)
+            .mode(0o600)
+            .open(new)?;
+        write_whole(&file, &header.encode(), 0).map_err(|error| error.source)?;
+        crash_point();
+        fs::rename(new, path)?;
+        let (path, file) = (path.to_owned(), Arc::new(file));
+        Ok(SegmentFile { path, file, header: *header, len: HEADER as u64 })
+    }
+
+    /// Opens a segment to go on writing at `len`, and cuts off what is behind: a torn frame.
+    pub(crate) fn resume(path: &Path, header: &Header, len: u64) -> io::Result<SegmentFile> {
+        let file = OpenOptions::new().read(true).write(true).open(path)?;
+        if file.metadata()?.len() != len {
+            crash_point();
+            file.set_len(len)?;
+        }
+        let file = Arc::new(file);
+        Ok(SegmentFile { path: path.to_owned(), file, header: *header, len })
+    }
+
+    /// Appends whole frames.
+    pub(crate) fn append(&mut self, bytes: &[u8]) -> Result<(), WriteError> {
+        write_whole(&self.file, bytes, self.len)?;
+        self.len += bytes.len() as u64;
+        Ok(())
+    }
+
+    /// Keeps the first `whole` bytes of an append that failed, and cuts off the rest.
+    pub(crate) fn keep(&mut self, whole: usize) {
+        self.len += whole as u64;
+        // Only for tidiness: the next append goes to the same place, and a reader passes over what
+        // is no frame.
+        let _ = self.file.set_len(self.len);
+    }
+}
+
+fn write_whole(file: &File, bytes: &[u8], offset: u64) -> Result<(), WriteError> {
+    let mut written = 0;
+    while written < bytes.len() {
+        let rest = torn(&bytes[written..]);
+        match file.write_at(rest, offset + written as u64) {
+            Ok(0) => return Err(WriteError { written, source: io::ErrorKind::WriteZero.into() }),
+            Ok(len) => written += len,
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(source) => return Err(WriteError { written, source }),
+        }
+    }
+    Ok(())
+}
+
+#[cfg(not(test))]
+#[inline]
+pub(crate) fn crash_point() {}
+
+#[cfg(not(test))]
+#[inline]
+fn torn(bytes: &[u8]) -> &[u8] {
+    bytes
+}
+
+#[cfg(test)]
+pub(crate) use crash::point as crash_point;
+#[cfg(test)]
+use crash::torn;
+
+/// A kill between two system calls, for the tests of recovery.
+#[cfg(test)]
+pub(crate) mod crash {
+    use std::cell::Cell;
+    use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
+
+    thread_local! {
+        /// System calls until the kill.
+        static LEFT: Cell<Option<u32>> = const { Cell::new(None) };
+    }
+
+    struct Killed;
+
+    /// Stands before each system call that changes something.
+    pub(crate) fn point() {
+        match LEFT.get() {
+            Some(0) => resume_unwind(Box::new(Killed)),
+            Some(left) => LEFT.set(Some(left - 1)),
+            None => {}
+        }
+    }
+
+    /// The part of a write that one system call takes: a kill comes also between two of them.
+    pub(super) fn torn(bytes: &[u8]) -> &[u8] {
+        point();
+        if LEFT.get().is_some() { &bytes[..bytes.len().div_ceil(2)] } else { bytes }
+    }
+
+    /// Runs `work` on this thread, killed after `calls` system calls. `None`: it was.
+    pub(crate) fn after<T>(calls: u32, work: impl FnOnce() -> T) -> Option<T> {
+        LEFT.set(Some(calls));
+        let done = catch_unwind(AssertUnwindSafe(work));
+        LEFT.set(None);
+        match done {
+            Ok(value) => Some(value),
+            Err(payload) if payload.is::<Killed>() => None,
+            Err(payload) => resume_unwind(payload),
+        }
+    }
+}

@@ -1,0 +1,485 @@
+//! The journal as its writer sees it: opened once, appended to by any thread, stopped at the end.
+
+use std::fs::{self, DirBuilder, File, OpenOptions, TryLockError};
+use std::num::NonZeroU64;
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::thread::{self, JoinHandle};
+use std::time::{Duration, Instant};
+use std::{fmt, io};
+
+use gnotify_record::{ClientId, Record, codec};
+use uuid::Uuid;
+
+use crate::bell::Bell;
+use crate::disk::{SegmentFile, crash_point};
+use crate::frame::{Draft, Kind};
+use crate::journal_thread::JournalThread;
+use crate::recovery::{self, Resumed, Surroundings};
+use crate::ring::file::{self, Identity};
+use crate::ring::{Mapping, Reserved, Ring};
+use crate::segment::Header;
+use crate::slices::Slices;
+use crate::statement::{Body, Start, Statement};
+use crate::sync_thread::Syncer;
+use crate::{Config, Host, LOCK_FILE, Level, Limits, OpenError, clock};
+
+/// Words that fops leave free in the ring: 4 KiB for the journal thread's own statements.
+const HEADROOM: u64 = 512;
+
+/// Between two looks of [`Journal::flush`].
+const FLUSH_NAP: Duration = Duration::from_millis(1);
+
+/// A brick's journal, open for writing. Its methods may be called by many threads at once.
+///
+/// Dropping it stops it, as [`Journal::stop`] does.
+pub struct Journal {
+    shared: Arc<Shared>,
+    ring_path: PathBuf,
+    threads: Option<Threads>,
+    /// Held for their locks.
+    _lock: File,
+    _ring_lock: file::Locked,
+}
+
+struct Threads {
+    journal: JoinHandle<bool>,
+    sync: JoinHandle<()>,
+}
+
+/// What the journal's handle and its threads have in common.
+pub(crate) struct Shared {
+    pub(crate) ring: Ring<Mapping>,
+    pub(crate) bell: Bell,
+    pub(crate) slices: Slices,
+    pub(crate) syncer: Syncer,
+    pub(crate) host: Arc<dyn Host>,
+    limits: Mutex<Limits>,
+    segment: Mutex<(PathBuf, u64)>,
+    io_errors: AtomicU64,
+    stopping: AtomicBool,
+    start_id: u64,
+    epoch: [u8; 16],
+}
+
+/// What became of an append.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[must_use]
+pub enum Appended {
+    /// It has this sequence number, and survives a kill of the process from now on.
+    Yes(u64),
+    /// The ring was full. It is lost, and a gap will cover this number.
+    Dropped(u64),
+}
+
+/// A journal's figures at one moment, each right for itself.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Stats {
+    /// The number that the next entry gets.
+    pub next_seq: u64,
+    /// The lowest number that is not in a segment yet, nor written off.
+    pub drained_seq: u64,
+    /// Bytes of the ring that are in use.
+    pub ring_used: u64,
+    /// Bytes of the ring.
+    pub ring_size: u64,
+    /// Entries that were lost since this start because the ring was full.
+    pub dropped: u64,
+    /// Writes, fsyncs and new segments that failed since this start.
+    pub io_errors: u64,
+    /// The segment that is being written.
+    pub segment: PathBuf,
+    /// Its length in bytes.
+    pub segment_len: u64,
+    /// The running slice.
+    pub slice: u64,
+    /// The number of this start.
+    pub start_id: u64,
+    /// The journal's epoch.
+    pub epoch: [u8; 16],
+}
+
+impl Journal {
+    /// Opens the journal in `config.dir`, or begins one: takes what the last start left, and starts two
+    /// threads. May read and write as much as the ring is large, and waits for an fsync.
+    ///
+    /// # Errors
+    ///
+    /// Where another instance writes this journal, its newest segment cannot be understood, or the
+    /// operating system refuses.
+    pub fn open(config: Config) -> Result<Journal, OpenError> {
+        let ready = Ready::prepare(&config)?;
+        ready.launch(config)
+    }
+
+    /// Appends a record. `time` is when it happened (nanoseconds since 1970).
+    ///
+    /// Takes no lock and makes no system call, save one to wake the journal thread when it has slept;
+    /// asks the heap only for a record of more than 256 bytes.
+    pub fn append_record(&self, record: &Record<'_>, time: u64) -> Appended {
+        let mut body = codec::Body::new();
+        let tag = codec::encode(record, time, &mut body);
+        let ring = &self.shared.ring;
+        let draft = Draft::new(ring.salt(), Kind::Record, record.fop.0, tag, time, &body);
+        let reserved = ring.append(&draft);
+        self.shared.bell.knock();
+        match reserved {
+            Reserved::Place { seq, .. } => Appended::Yes(seq),
+            Reserved::Dropped(seq) => Appended::Dropped(seq),
+            Reserved::Refused => unreachable!("only an offer is refused"),
+        }
+    }
+
+    /// Says which client a number stands for, before the first record of it. Of the uid, the first
+    /// [`crate::CLIENT_UID_MAX`] bytes are kept. False: the ring is full; try again with the next record.
+    #[must_use]
+    pub fn append_client(&self, id: ClientId, uid: &[u8]) -> bool {
+        self.offer(&Statement::Client { id, uid })
+    }
+
+    /// Says that a client has gone, so that later segments do not repeat its name. False: the ring is
+    /// full; the name is then repeated until the brick is started again.
+    #[expect(clippy::must_use_candidate, reason = "called for its effect, and mild if it fails")]
+    pub fn client_gone(&self, id: ClientId) -> bool {
+        self.offer(&Statement::ClientGone { id })
+    }
+
+    /// Says that recording is switched off. False: the ring is full, and nothing was said; try again.
+    #[must_use]
+    pub fn pause(&self) -> bool {
+        self.offer_ahead(&Statement::Off)
+    }
+
+    /// Says that recording is switched on again. False: the ring is full, and nothing was said; try again.
+    #[must_use]
+    pub fn resume(&self) -> bool {
+        self.offer_ahead(&Statement::On)
+    }
+
+    /// The running slice, from 1 in each start. `None` for the moment in which one ends: what happens
+    /// then must be recorded, and not be remembered as recorded.
+    ///
+    /// A record may be left out where the inode has one from the same slice: ask when the change is
+    /// made (in the reply, not on the way down), compare, append, and remember what was asked.
+    #[must_use]
+    pub fn slice(&self) -> Option<NonZeroU64> {
+        self.shared.slices.now()
+    }
+
+    /// Changes the limits; they hold from the next batch and slice on.
+    pub fn set_limits(&self, limits: Limits) {
+        let limits = limits.raised();
+        *lock(&self.shared.limits) = limits;
+        self.shared.syncer.set_interval(limits.fsync_interval);
+        self.shared.bell.wake();
+    }
+
+    /// Waits until what was appended before is in the segment, or written off in an outage; at most
+    /// until `deadline`. Whether it is. It may not be on disk yet.
+    #[must_use]
+    pub fn flush(&self, deadline: Instant) -> bool {
+        let next = self.shared.ring.next_seq();
+        loop {
+            if self.shared.ring.consumed() >= next {
+                return true;
+            }
+            if Instant::now() >= deadline {
+                return false;
+            }
+            self.shared.bell.wake();
+            thread::sleep(FLUSH_NAP);
+        }
+    }
+
+    /// The figures of this moment.
+    #[must_use]
+    pub fn stats(&self) -> Stats {
+        let shared = &self.shared;
+        let (segment, segment_len) = lock(&shared.segment).clone();
+        Stats {
+            // In this order, so that the one is never above the other.
+            drained_seq: shared.ring.consumed(),
+            next_seq: shared.ring.next_seq(),
+            ring_used: 8 * shared.ring.used(),
+            ring_size: 8 * shared.ring.words(),
+            dropped: shared.ring.dropped(),
+            io_errors: shared.io_errors.load(Ordering::Relaxed),
+            segment,
+            segment_len,
+            slice: shared.slices.number(),
+            start_id: shared.start_id,
+            epoch: shared.epoch,
+        }
+    }
+
+    /// Writes what is left and STOP, syncs, and ends the threads; waits some seconds at most where the
+    /// brick cannot be written. Whether all went well; otherwise the next start finds the rest in the ring.
+    #[expect(
+        clippy::must_use_candidate,
+        reason = "trouble was logged, and is told by the next start"
+    )]
+    pub fn stop(mut self) -> bool {
+        self.shut_down()
+    }
+
+    fn shut_down(&mut self) -> bool {
+        let Some(threads) = self.threads.take() else { return true };
+        self.shared.stopping.store(true, Ordering::SeqCst);
+        self.shared.bell.wake();
+        let whole = threads.journal.join().unwrap_or(false);
+        self.shared.syncer.stop();
+        let synced = threads.sync.join().is_ok();
+        if whole {
+            // Where it stays, the next start sees by the STOP that it is of no use.
+            let _ = fs::remove_file(&self.ring_path);
+        }
+        whole && synced
+    }
+
+    fn offer(&self, statement: &Statement<'_>) -> bool {
+        let ring = &self.shared.ring;
+        let mut body = Body::default();
+        let draft = body.draft(ring.salt(), Kind::Statement, clock::now(), statement);
+        let reserved = ring.offer(&draft);
+        self.shared.bell.knock();
+        matches!(reserved, Reserved::Place { .. })
+    }
+
+    fn offer_ahead(&self, statement: &Statement<'_>) -> bool {
+        let ring = &self.shared.ring;
+        let mut body = Body::default();
+        let draft = body.draft(ring.salt(), Kind::Statement, clock::now(), statement);
+        let reserved = ring.offer_ahead(&draft);
+        self.shared.bell.knock();
+        matches!(reserved, Reserved::Place { .. })
+    }
+}
+
+impl Drop for Journal {
+    fn drop(&mut self) {
+        self.shut_down();
+    }
+}
+
+impl fmt::Debug for Journal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Journal").field("stats", &self.stats()).finish_non_exhaustive()
+    }
+}
+
+impl Shared {
+    pub(crate) fn is_stopping(&self) -> bool {
+        self.stopping.load(Ordering::SeqCst)
+    }
+
+    pub(crate) fn limits(&self) -> Limits {
+        *lock(&self.limits)
+    }
+
+    pub(crate) fn set_segment(&self, segment: &SegmentFile) {
+        let mut known = lock(&self.segment);
+        if known.0 != segment.path {
+            known.0.clone_from(&segment.path);
+        }
+        known.1 = segment.len;
+    }
+
+    pub(crate) fn count_io_error(&self) {
+        self.io_errors.fetch_add(1, Ordering::Relaxed);
+    }
+}
+
+/// A journal whose files are there and whose START is in the ring, but which has no threads yet.
+struct Ready {
+    lock: File,
+    ring_lock: file::Locked,
+    dir_file: Arc<File>,
+    segment: SegmentFile,
+    ring: Ring<Mapping>,
+    start_id: u64,
+}
+
+impl Ready {
+    fn prepare(config: &Config) -> Result<Ready, OpenError> {
+        let size = config.ring_size;
+        if !size.is_power_of_two() || !(crate::RING_MIN..=crate::RING_MAX).contains(&size) {
+            return Err(OpenError::RingSize { asked: size });
+        }
+        let dir = config.dir.as_path();
+        let lock = lock_dir(dir)?;
+        let former = file::read(&config.ring)?;
+        let boot_id = read_boot_id();
+        let now = clock::now();
+        let resumed = recovery::resume(&Surroundings {
+            dir,
+            image: former.as_ref().and_then(|(_, image)| image.as_ref()),
+            boot_id,
+            now,
+            host: &*config.host,
+        })?;
+        let Resumed { start_id, previous, how, next_seq, last_time, .. } = resumed;
+        let epoch = resumed.epoch.unwrap_or_else(|| Uuid::new_v4().into_bytes());
+        // The first bytes of a random UUID are all random.
+        let [a, b, c, d, ..] = Uuid::new_v4().into_bytes();
+        let salt = u32::from_le_bytes([a, b, c, d]);
+        let header = Header { epoch, start_id, first_seq: next_seq, created: now, salt };
+        let segment = SegmentFile::create(dir, &header)
+            .map_err(|error| OpenError::io("begin a segment", dir, error))?;
+        let dir_file = sync_dir(dir).map_err(|error| OpenError::io("sync", dir, error))?;
+        let identity = Identity { epoch, start_id, boot_id, salt };
+        let (ring_lock, mapping) = file::create(&config.ring, size, &identity, next_seq)?;
+        // Its lock is not needed any more: the path leads to the new one.
+        drop(former);
+        let ring = Ring::new(mapping, salt, HEADROOM);
+        let version = env!("CARGO_PKG_VERSION").as_bytes();
+        let start = Start { start_id, previous, how, boot_id, last_time, version };
+        let mut body = Body::default();
+        // The ring is empty, so there is room.
+        ring.offer_ahead(&body.draft(salt, Kind::Statement, now, &Statement::Start(start)));
+        Ok(Ready { lock, ring_lock, dir_file, segment, ring, start_id })
+    }
+
+    fn launch(self, config: Config) -> Result<Journal, OpenError> {
+        let limits = config.limits.raised();
+        let Header { epoch, .. } = self.segment.header;
+        let shared = Arc::new(Shared {
+            ring: self.ring,
+            bell: Bell::new(),
+            slices: Slices::new(),
+            syncer: Syncer::new(limits.fsync_interval),
+            host: config.host,
+            limits: Mutex::new(limits),
+            segment: Mutex::new((self.segment.path.clone(), self.segment.len)),
+            io_errors: AtomicU64::new(0),
+            stopping: AtomicBool::new(false),
+            start_id: self.start_id,
+            epoch,
+        });
+        let spawned = |error| OpenError::io("start a thread", &config.dir, error);
+        let sync = spawn_sync(&shared).map_err(spawned)?;
+        let worker = JournalThread::new(
+            Arc::clone(&shared),
+            config.dir.clone(),
+            self.dir_file,
+            self.segment,
+        );
+        let journal = match spawn_journal(&shared, worker) {
+            Ok(journal) => journal,
+            Err(error) => {
+                shared.syncer.stop();
+                // It has nothing to sync and ends at once; a panic was logged.
+                let _ = sync.join();
+                return Err(spawned(error));
+            }
+        };
+        Ok(Journal {
+            shared,
+            ring_path: config.ring,
+            threads: Some(Threads { journal, sync }),
+            _lock: self.lock,
+            _ring_lock: self.ring_lock,
+        })
+    }
+}
+
+fn spawn_journal(shared: &Arc<Shared>, mut worker: JournalThread) -> io::Result<JoinHandle<bool>> {
+    let shared = Arc::clone(shared);
+    thread::Builder::new()
+        .name("gnotify-jnl".to_owned())
+        .spawn(move || guarded(&shared, "the journal thread", || worker.run()).unwrap_or(false))
+}
+
+fn spawn_sync(shared: &Arc<Shared>) -> io::Result<JoinHandle<()>> {
+    let shared = Arc::clone(shared);
+    thread::Builder::new().name("gnotify-sync".to_owned()).spawn(move || {
+        let mut failing = false;
+        guarded(&shared, "the sync thread", || {
+            shared.syncer.run(|waiting, result| {
+                let Err(error) = result else {
+                    failing = false;
+                    return;
+                };
+                shared.count_io_error();
+                if !failing {
+                    let path = waiting.path.display();
+                    shared.host.log(
+                        Level::Error,
+                        &format!(
+                            "journal: cannot sync {path}: {error}; a power loss now may lose what \
+                             was written to it: repair the brick's disk"
+                        ),
+                    );
+                }
+                failing = true;
+            });
+        });
+    })
+}
+
+/// Runs a thread's work. A panic of ours must not go unnoticed, nor take the host down.
+fn guarded<T>(shared: &Shared, what: &str, work: impl FnOnce() -> T) -> Option<T> {
+    let work = || {
+        shared.host.thread_started();
+        work()
+    };
+    match catch_unwind(AssertUnwindSafe(work)) {
+        Ok(value) => Some(value),
+        Err(payload) => {
+            let text = payload.downcast_ref::<&str>().copied();
+            let text = text.or_else(|| payload.downcast_ref::<String>().map(String::as_str));
+            shared.host.log(
+                Level::Error,
+                &format!(
+                    "journal: {what} has panicked ({}); entries stay in the ring until it is full, \
+                     then they are lost and counted: restart the brick, and report this as a bug",
+                    text.unwrap_or("no message")
+                ),
+            );
+            None
+        }
+    }
+}
+
+/// Makes the journal's directory where needed, and takes the lock that makes this its only writer.
+fn lock_dir(dir: &Path) -> Result<File, OpenError> {
+    crash_point();
+    let mut builder = DirBuilder::new();
+    builder.recursive(true).mode(0o700);
+    builder.create(dir).map_err(|error| OpenError::io("make the directory", dir, error))?;
+    let path = dir.join(LOCK_FILE);
+    crash_point();
+    let file = OpenOptions::new()
+        .write(true)
+        .create(true)
+        .truncate(false)
+        .mode(0o600)
+        .open(&path)
+        .map_err(|error| OpenError::io("open the lock", &path, error))?;
+    match file.try_lock() {
+        Ok(()) => Ok(file),
+        Err(TryLockError::WouldBlock) => Err(OpenError::InUse { path }),
+        Err(TryLockError::Error(error)) => Err(OpenError::io("take the lock", &path, error)),
+    }
+}
+
+/// Makes the names in the directory durable.
+fn sync_dir(dir: &Path) -> io::Result<Arc<File>> {
+    let file = File::open(dir)?;
+    file.sync_all()?;
+    Ok(Arc::new(file))
+}
+
+/// Which boot of the machine this is. All zero where /proc does not tell: a ring is then taken for one of
+/// this boot, which on tmpfs it is.
+fn read_boot_id() -> [u8; 16] {
+    let text = fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap_or_default();
+    Uuid::try_parse(text.trim()).map(Uuid::into_bytes).unwrap_or_default()
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    // What they hold is whole after each statement, so a panic of another holder does no harm.
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}

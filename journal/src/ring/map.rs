@@ -1,0 +1,104 @@
+//! The ring's memory: a file, mapped. The only unsafe code of the crate.
+//!
+//! Every access is an atomic one, because other threads write meanwhile. The words are in the
+//! machine's own byte order: a ring never leaves its machine.
+
+#![allow(unsafe_code)]
+
+use std::fs::File;
+use std::io;
+use std::os::fd::AsRawFd;
+use std::ptr::{self, NonNull};
+use std::sync::atomic::AtomicU64;
+
+use super::file::{HEAD_WORDS, slot_index};
+use super::{Load, Memory, Slot};
+use crate::sync::Ordering;
+
+/// A mapped ring, head and frames.
+#[derive(Debug)]
+pub(crate) struct Mapping {
+    start: NonNull<AtomicU64>,
+    /// All of it, in words.
+    len: usize,
+    /// The words of the frames, less one: their number is a power of two.
+    mask: u64,
+}
+
+// SAFETY: the mapping belongs to this value alone, is not bound to a thread, and is only reached
+// through atomics.
+unsafe impl Send for Mapping {}
+// SAFETY: as above.
+unsafe impl Sync for Mapping {}
+
+impl Mapping {
+    /// Maps a ring of `size` bytes of frames behind the head. All of the file must be allocated, and
+    /// nothing may shorten it: an access behind its end would kill the process.
+    pub(crate) fn new(file: &File, size: usize) -> io::Result<Mapping> {
+        let words = size / 8;
+        let len = HEAD_WORDS + words;
+        if !words.is_power_of_two() || file.metadata()?.len() != (8 * len) as u64 {
+            return Err(io::Error::from(io::ErrorKind::InvalidInput));
+        }
+        // SAFETY: a new mapping at an address of the kernel's choice touches no memory that is in use.
+        let start = unsafe {
+            libc::mmap(
+                ptr::null_mut(),
+                8 * len,
+                libc::PROT_READ | libc::PROT_WRITE,
+                // Populated, so that the fop path takes no page fault.
+                libc::MAP_SHARED | libc::MAP_POPULATE,
+                file.as_raw_fd(),
+                0,
+            )
+        };
+        if start == libc::MAP_FAILED {
+            return Err(io::Error::last_os_error());
+        }
+        let start = NonNull::new(start.cast()).ok_or(io::ErrorKind::OutOfMemory)?;
+        Ok(Mapping { start, len, mask: words as u64 - 1 })
+    }
+
+    fn slots(&self) -> &[AtomicU64] {
+        // SAFETY: the mapping is `len` words long, page-aligned, initialised by the file, lives as
+        // long as `self`, and this process changes it through atomics only. The file's lock and mode
+        // keep other processes away.
+        unsafe { std::slice::from_raw_parts(self.start.as_ptr(), self.len) }
+    }
+
+    fn slot(&self, slot: Slot) -> &AtomicU64 {
+        &self.slots()[slot_index(slot, self.mask)]
+    }
+}
+
+impl Drop for Mapping {
+    fn drop(&mut self) {
+        // SAFETY: these are the bounds that were mapped, and no reference into them outlives `self`.
+        unsafe { libc::munmap(self.start.as_ptr().cast(), 8 * self.len) };
+    }
+}
+
+impl Load for Mapping {
+    fn words(&self) -> u64 {
+        self.mask + 1
+    }
+
+    fn load(&self, slot: Slot, order: Ordering) -> u64 {
+        self.slot(slot).load(order)
+    }
+}
+
+impl Memory for Mapping {
+    fn store(&self, slot: Slot, value: u64, order: Ordering) {
+        self.slot(slot).store(value, order);
+    }
+
+    fn exchange(&self, slot: Slot, current: u64, new: u64) -> Result<u64, u64> {
+        let slot = self.slot(slot);
+        slot.compare_exchange_weak(current, new, Ordering::AcqRel, Ordering::Acquire)
+    }
+
+    fn add(&self, slot: Slot, value: u64) {
+        self.slot(slot).fetch_add(value, Ordering::Relaxed);
+    }
+}

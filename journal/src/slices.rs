@@ -1,0 +1,48 @@
+//! The number of the running slice, and the moment at which it changes.
+//!
+//! A record is left out when the inode already has one in the slice. That is right only if the change
+//! was made before the slice's SLICE-END statement, after which a consumer looks at the inode. There is
+//! no one instant for "statement appended and number changed", so the number is taken away first: between
+//! that and the next number a fop is told that there is no slice to have been recorded in, and is recorded.
+
+use std::num::NonZeroU64;
+
+use crate::sync::{AtomicU64, Ordering, fence};
+
+/// The running slice.
+#[derive(Debug)]
+pub(crate) struct Slices {
+    /// Twice its number; one more while it is being ended.
+    state: AtomicU64,
+}
+
+impl Slices {
+    pub(crate) fn new() -> Slices {
+        Slices { state: AtomicU64::new(2) }
+    }
+
+    /// The running slice's number. `None` while it is being ended: a change must be recorded now, and
+    /// the inode must not be marked.
+    pub(crate) fn now(&self) -> Option<NonZeroU64> {
+        let state = self.state.load(Ordering::Acquire);
+        if state & 1 == 0 { NonZeroU64::new(state / 2) } else { None }
+    }
+
+    /// The running slice's number, also while it is being ended.
+    pub(crate) fn number(&self) -> u64 {
+        self.state.load(Ordering::Relaxed) / 2
+    }
+
+    /// Ends the slice with the statement that `append` commits; where that says false, it goes on.
+    /// Called by the journal thread alone.
+    pub(crate) fn end(&self, append: impl FnOnce(u64) -> bool) -> bool {
+        let state = self.state.load(Ordering::Relaxed);
+        self.state.store(state + 1, Ordering::Relaxed);
+        // Whoever reads the old number behind this has made its change before the statement is seen.
+        // The other half of the pair is the file system call that made the change.
+        fence(Ordering::SeqCst);
+        let ended = append(state / 2);
+        self.state.store(if ended { state + 2 } else { state }, Ordering::Release);
+        ended
+    }
+}
