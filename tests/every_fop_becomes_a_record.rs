@@ -462,8 +462,8 @@ host_test!(through_gfapi, |t| {
     });
 });
 
-/// features/shard in the client's graph sends what no application does: xattrops that carry a file's size,
-/// and the blocks of a large file under `/.shard`.
+// features/shard in the client's graph sends what no application does: xattrops that carry a file's size,
+// and the blocks of a large file under `/.shard`.
 host_test!(through_shard, |t| {
     let brick = t.brick("b").option("journal", "on").option("detail", "all").start();
     let graph = fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/volfiles/client.vol"))

@@ -2,6 +2,7 @@
 //!
 //! It runs before the reply goes up, so that a client that has its reply has its record too (P4).
 
+use std::num::NonZeroU64;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::SystemTime;
 
@@ -30,17 +31,19 @@ pub(crate) fn deliver(
             append(instance, journal, &mut pending.record, client);
         }
         Effect::RecordOncePerSlice(bit) => {
-            // The slice is read once, ahead of the append, and that one is stored: if the slice ends in
-            // between, the inode is recorded again, which is legal; a change without a record is not.
-            let slice = journal.slice();
-            let inode = pending.inode.as_ref().map(|inode| inode.get());
-            let mark = inode.map(|inode| SliceMark(inode_ctx::get(inode, this)));
-            if mark.is_some_and(|mark| mark.has(slice, bit)) {
+            // The slice is read once, now that the change is made and ahead of the append, and that one is
+            // stored: if the slice ends in between, the inode is recorded again, which is legal; a change
+            // without a record is not. While a slice is being ended there is none to be recorded in.
+            let slice = journal.slice().map(NonZeroU64::get);
+            let marked = slice.zip(pending.inode.as_ref().map(|inode| inode.get()));
+            if let Some((slice, inode)) = marked
+                && SliceMark(inode_ctx::get(inode, this)).has(slice, bit)
+            {
                 instance.counters.repeated.fetch_add(1, Relaxed);
                 return;
             }
             let appended = append(instance, journal, &mut pending.record, client);
-            if let (true, Some(inode)) = (appended, inode) {
+            if let (true, Some((slice, inode))) = (appended, marked) {
                 inode_ctx::update(inode, this, |mark| SliceMark(mark).with(slice, bit).0);
             }
         }

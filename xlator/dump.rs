@@ -6,6 +6,8 @@ use std::sync::atomic::Ordering::Relaxed;
 
 use gnotify_bindings::statedump::{section, write};
 
+use gnotify_record::Gfid;
+
 use crate::instance::Instance;
 use crate::options::Options;
 
@@ -34,16 +36,16 @@ pub(crate) fn dump(instance: &Instance) {
     if let Some(journal) = instance.journal() {
         let stats = journal.stats();
         let number = |key: &str, value: u64| write(&format!("journal.{key}"), &value.to_string());
-        write("journal.epoch", &stats.epoch.to_string());
+        write("journal.epoch", &Gfid(stats.epoch).to_string());
         number("start", stats.start_id);
         number("next-sequence", stats.next_seq);
         number("drained-sequence", stats.drained_seq);
         number("slice", stats.slice);
         write("journal.segment", &stats.segment.display().to_string());
-        number("segment-bytes", stats.segment_bytes);
+        number("segment-bytes", stats.segment_len);
         number("ring-size", stats.ring_size);
         number("ring-used", stats.ring_used);
-        number("drops", stats.drops);
+        number("dropped", stats.dropped);
         number("io-errors", stats.io_errors);
     }
     let counters = &instance.counters;

@@ -5,17 +5,24 @@
 
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::time::{Duration, Instant};
 
 use gnotify_bindings::guard::guard;
 use gnotify_bindings::log::{self, Level};
 use gnotify_bindings::{SharedXlator, Xlator, this};
 use gnotify_journal::{self as journal, Journal};
 use gnotify_record::effect::{Detail, Policy};
-use gnotify_record::{Class, Fop};
+use gnotify_record::{Class, Fop, Gfid};
 
 use crate::clients::Clients;
 use crate::counters::Counters;
 use crate::options::Options;
+
+/// Where a brick's journal is, below the brick's directory.
+const JOURNAL_DIR: &str = ".glusterfs/gnotify";
+
+/// How long a reconfigure waits for room in the ring.
+const STATEMENT_PATIENCE: Duration = Duration::from_secs(5);
 
 /// What the fop path must know of the options, in one word: it is read once a visit.
 #[derive(Debug, Clone, Copy)]
@@ -153,18 +160,39 @@ impl Instance {
             }
             (Some(journal), true) => {
                 journal.set_limits(options.limits);
-                // On before the fops write, off after they stopped: a record between OFF and ON would be
-                // in a stretch that claims to have none.
-                journal.resume();
+                if settings.options.as_ref().is_some_and(|was| !was.journal) {
+                    // On is said before the first record, off after the last.
+                    self.say("ON", || journal.resume());
+                }
             }
             (Some(journal), false) => {
                 self.switches.store(Switches::OFF.0, Ordering::Release);
-                journal.pause();
+                if settings.options.as_ref().is_some_and(|was| was.journal) {
+                    self.say("OFF", || journal.pause());
+                }
             }
             (None, false) => {}
         }
         self.switches.store(switches.0, Ordering::Release);
         settings.options = Some(options);
+    }
+
+    /// Has a statement written; where the ring is full, waits for room. This is the host's thread for
+    /// management, on which no fop waits.
+    fn say(&self, statement: &str, offer: impl Fn() -> bool) {
+        let end = Instant::now() + STATEMENT_PATIENCE;
+        while !offer() {
+            if Instant::now() > end {
+                log::log(
+                    self.this(),
+                    Level::Error,
+                    0,
+                    format_args!("the journal's ring is full: {statement} is not on record"),
+                );
+                return;
+            }
+            std::thread::sleep(Duration::from_millis(5));
+        }
     }
 
     fn open_journal(&self, options: &Options) -> Result<(), String> {
@@ -174,8 +202,8 @@ impl Instance {
              set the option brick-path",
         )?;
         let config = journal::Config {
-            dir: brick.join(journal::DIR),
-            ring: options.ring_dir.join(journal::ring_name(&brick)),
+            dir: brick.join(JOURNAL_DIR),
+            ring: options.ring_dir.join(journal::ring_path(&brick).file_name().unwrap_or_default()),
             ring_size: options.ring_size,
             limits: options.limits,
             host: Arc::new(JournalHost(self.this)),
@@ -189,7 +217,7 @@ impl Instance {
             format_args!(
                 "journal of {} open: epoch {}, start {}, next sequence number {}",
                 brick.display(),
-                stats.epoch,
+                Gfid(stats.epoch),
                 stats.start_id,
                 stats.next_seq
             ),

@@ -1,1 +1,0 @@
-//! gnotify-bench
