@@ -1,1 +1,41 @@
-fn main() {}
+//! The `gnotify` command: what changed on a GlusterFS brick, for people and scripts.
+//!
+//! A command line becomes typed arguments ([`args`]), these become work ([`dump`]), and what the work
+//! comes to becomes an exit status, here and nowhere else.
+
+#![forbid(unsafe_code)]
+
+mod args;
+mod client;
+mod dump;
+mod escape;
+mod exit;
+mod filter;
+mod follow;
+mod json;
+mod line;
+mod moment;
+mod paths;
+mod source;
+mod text;
+
+use std::process::ExitCode;
+
+use clap::Parser;
+
+fn main() -> ExitCode {
+    let args::Cli { command } = args::Cli::parse();
+    let result = match command {
+        args::Command::Dump(args) => dump::run(args),
+    };
+    let status = match result {
+        Ok(status) => status,
+        Err(error) => {
+            if let Some(message) = error.message() {
+                exit::complain(&message);
+            }
+            error.status()
+        }
+    };
+    status.into()
+}
