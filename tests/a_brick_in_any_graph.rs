@@ -1,6 +1,8 @@
 //! How an instance behaves in graphs that are not as they should be, or not as usual: bad options, journal
 //! off, two instances on one brick, no brick below, one process without a network.
 
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+
 use std::fs;
 
 use gnotify_harness::{Brick, MountSpec, Volfile, dump, host_test, wait_for};

@@ -1,6 +1,8 @@
 //! Events of other translators go through gnotify untouched: the upcalls of stock features/upcall and the
 //! recalls of features/leases, both of which stand below it, reach the clients.
 
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+
 use std::fs;
 
 use gnotify_harness::{Brick, MountSpec, Sandbox, Volfile, host_test, run, tool, wait_for};

@@ -1,6 +1,8 @@
 //! A volume that glusterd runs: several bricks in one process, detached and attached, volumes stopped and
 //! started, options changed, all of it under load. The journals stay complete and apart.
 
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+
 use std::path::Path;
 
 use gnotify_harness::{

@@ -1,6 +1,8 @@
 //! P3: gnotify survives its own bugs. A build that panics on purpose, on the way down and on the way up,
 //! serves I/O; the panics are in the log with their place and in the statedump with their number.
 
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+
 use std::fs;
 
 use gnotify_harness::{built_with, host_test, wait_for};

@@ -3,6 +3,8 @@
 //!
 //! 20 rounds; `make torture` runs 500 (GNOTIFY_ROUNDS).
 
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+
 use std::time::{Duration, SystemTime};
 
 use gnotify_harness::{Load, assert_accounted, gnotify, host_test, wait_for};

@@ -1,5 +1,7 @@
 //! detail=slice: a data or metadata fop is recorded once for each inode and slice, and again in the next.
 
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+
 use std::fs::{self, OpenOptions};
 use std::os::unix::fs::{FileExt, PermissionsExt};
 

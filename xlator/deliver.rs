@@ -6,23 +6,23 @@ use std::num::NonZeroU64;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::SystemTime;
 
-use gnotify_bindings::{Client, inode_ctx};
+use gnotify_bindings::{Client, Fd, fd_ctx, inode_ctx};
 use gnotify_journal::{Appended, Journal};
 use gnotify_record::effect::{Effect, effect, implies_open};
-use gnotify_record::{Fop, Record, SliceMark};
+use gnotify_record::{ClientId, FileType, Fop, Gfid, Origin, Record, SliceMark};
 
 use crate::instance::{Instance, Switches};
-use crate::observe::Pending;
+use crate::observe::After;
 
-/// Writes the record of `pending`, if its effect is one. `switches` are those of this reply.
+/// Writes the record of the fop that was `seen`, if its effect is one. `switches` are those of this reply.
 pub(crate) fn deliver(
     instance: &Instance,
     switches: Switches,
-    pending: &mut Pending,
-    op_ret: i32,
+    seen: After<'_>,
     client: Option<Client<'_>>,
 ) {
     let Some(journal) = instance.journal() else { return };
+    let After { pending, op_ret, opened, .. } = seen;
     let policy = switches.policy();
     let this = instance.this();
     match effect(&pending.record, op_ret, policy) {
@@ -58,16 +58,59 @@ pub(crate) fn deliver(
         };
         append(instance, journal, &mut open, client);
     }
+    if let (Some(fd), true) = (opened, policy.journal_opens) {
+        // The host tells us of the close of those only on which we left a mark.
+        fd_ctx::set(fd, this, OpenMark::of(pending.record.client).0);
+    }
+}
+
+/// What an open file remembers until its close: the client that opened it.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct OpenMark(u64);
+
+impl OpenMark {
+    /// Never 0, which the host takes for no mark.
+    const PRESENT: u64 = 1 << 32;
+
+    fn of(client: Option<ClientId>) -> OpenMark {
+        OpenMark(Self::PRESENT | u64::from(client.map_or(0, |client| client.0)))
+    }
+
+    /// The client that opened the file.
+    fn client(self) -> Option<ClientId> {
+        u32::try_from(self.0 & !Self::PRESENT).ok().filter(|id| *id != 0).map(ClientId)
+    }
+}
+
+/// Writes that an open file was closed for good.
+pub(crate) fn deliver_close(instance: &Instance, journal: &Journal, fop: Fop, fd: Fd<'_>) {
+    let mark = fd_ctx::del(fd, instance.this()).map(OpenMark);
+    // A close has no frame: who opened the file is not known here, only from which process.
+    let internal = i32::try_from(fd.pid().cast_signed()).is_ok_and(|pid| pid < 0);
+    let origin = if internal { Origin::Internal } else { Origin::Client };
+    let inode = fd.inode();
+    let record = Record {
+        gfid: inode.and_then(|inode| Gfid(inode.gfid()).known()),
+        kind: inode.and_then(|inode| FileType::from_host(inode.ia_type())),
+        client: mark.and_then(OpenMark::client),
+        flags: Some(fd.flags().cast_unsigned()),
+        ..Record::new(fop, origin)
+    };
+    write(instance, journal, &record);
 }
 
 /// Writes `record` and says whether it is in the ring.
-pub(crate) fn append(
+fn append(
     instance: &Instance,
     journal: &Journal,
     record: &mut Record<'_>,
     client: Option<Client<'_>>,
 ) -> bool {
     record.client = client.and_then(|client| instance.clients.number(client, journal));
+    write(instance, journal, record)
+}
+
+fn write(instance: &Instance, journal: &Journal, record: &Record<'_>) -> bool {
     match journal.append_record(record, now()) {
         Appended::Yes(_) => {
             instance.counters.recorded(record.fop);

@@ -113,7 +113,7 @@ macro_rules! fops {
                             }
                             // SAFETY: [host-args] the arguments live until we unwind.
                             let xdata = unsafe { Option::<Dict<'_>>::from_host(xdata) };
-                            let mut seen = After { pending: &mut pending, op_ret, xdata };
+                            let mut seen = After::new(&mut pending, op_ret, xdata);
                             {
                                 $(#[allow(unused_variables)]
                                 let $answer =
@@ -123,9 +123,8 @@ macro_rules! fops {
                                 let $after = &mut seen;
                                 $complete
                             }
-                            injected::panic_on(injected::AFTER, &pending.record);
-                            let client = frame.caller().client;
-                            deliver(instance, switches, &mut pending, op_ret, client);
+                            injected::panic_on(injected::AFTER, &seen.pending.record);
+                            deliver(instance, switches, seen, frame.caller().client);
                         });
                     }
                     // SAFETY: [host-args] what the child answered with.
@@ -156,7 +155,7 @@ fops! {
         -> (fd: Option<Fd>, inode: Option<Inode>, buf: Option<Iatt>,
             preparent: Option<Iatt>, postparent: Option<Iatt>)
         before(see) { see.at(loc); see.flags(flags); }
-        after(see) { see.born(buf); }
+        after(see) { see.born(buf); see.opened(fd); }
 
     mkdir MKDIR GF_FOP_MKDIR(loc: Option<Loc>, mode: u32, umask: u32)
         -> (inode: Option<Inode>, buf: Option<Iatt>,
@@ -314,7 +313,12 @@ fops! {
     open OPEN GF_FOP_OPEN(loc: Option<Loc>, flags: i32, fd: Option<Fd>)
         -> (fd: Option<Fd>)
         before(see) { see.subject(loc); see.flags(flags); }
-        after(see) {}
+        after(see) { see.opened(fd); }
+
+    opendir OPENDIR GF_FOP_OPENDIR(loc: Option<Loc>, fd: Option<Fd>)
+        -> (fd: Option<Fd>)
+        before(see) { see.subject(loc); }
+        after(see) { see.opened(fd); }
 }
 
 #[cfg(test)]

@@ -8,9 +8,9 @@ use core::ffi::c_void;
 use gnotify_bindings::log::{self, Level};
 use gnotify_bindings::option::option_in;
 use gnotify_bindings::{Client, Dict, Fd, Xlator, abi, guard, notify, sys};
-use gnotify_record::{FileType, Fop, Gfid, Origin, Record};
+use gnotify_record::Fop;
 
-use crate::deliver::append;
+use crate::deliver::deliver_close;
 use crate::instance::Instance;
 use crate::options::Options;
 use crate::{CATEGORY, fops};
@@ -135,19 +135,7 @@ unsafe fn closed(this: *mut sys::xlator_t, fd: *mut sys::fd_t, fop: Fop) -> i32 
         && instance.watches(fop)
         && let Some(journal) = instance.journal()
     {
-        instance.guarded(|| {
-            // A close has no frame: who opened the file is not known here, only the process.
-            let internal = i32::try_from(fd.pid().cast_signed()).is_ok_and(|pid| pid < 0);
-            let origin = if internal { Origin::Internal } else { Origin::Client };
-            let inode = fd.inode();
-            let mut record = Record {
-                gfid: inode.and_then(|inode| Gfid(inode.gfid()).known()),
-                kind: inode.and_then(|inode| FileType::from_host(inode.ia_type())),
-                flags: Some(fd.flags().cast_unsigned()),
-                ..Record::new(fop, origin)
-            };
-            append(instance, journal, &mut record, None);
-        });
+        instance.guarded(|| deliver_close(instance, journal, fop, fd));
     }
     0
 }

@@ -199,10 +199,21 @@ impl<'a> Before<'a> {
 pub(crate) struct After<'a> {
     pub(crate) pending: &'a mut Pending,
     pub(crate) op_ret: i32,
-    pub(crate) xdata: Option<Dict<'a>>,
+    /// The file that was opened, if one was.
+    pub(crate) opened: Option<Fd<'a>>,
+    xdata: Option<Dict<'a>>,
 }
 
-impl After<'_> {
+impl<'a> After<'a> {
+    pub(crate) fn new(pending: &'a mut Pending, op_ret: i32, xdata: Option<Dict<'a>>) -> Self {
+        After { pending, op_ret, opened: None, xdata }
+    }
+
+    /// A file was opened.
+    pub(crate) fn opened(&mut self, fd: Option<Fd<'a>>) {
+        self.opened = fd;
+    }
+
     /// An inode came to be, or got another name: who it is and what it is like.
     pub(crate) fn born(&mut self, iatt: Option<Iatt<'_>>) {
         let record = &mut self.pending.record;

@@ -114,7 +114,7 @@ mod tests {
             Fop::XATTROP,
             Fop::FXATTROP,
         ];
-        let opens = [Fop::OPEN, Fop::RELEASE, Fop::RELEASEDIR];
+        let opens = [Fop::OPEN, Fop::OPENDIR, Fop::RELEASE, Fop::RELEASEDIR];
         for number in 0..=u8::MAX {
             let fop = Fop(number);
             let want = match fop {

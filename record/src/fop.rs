@@ -157,7 +157,7 @@ host_fops! {
     17 SETXATTR META;
     18 GETXATTR READS;
     19 REMOVEXATTR META;
-    20 OPENDIR Watch::Unwatched("opens a directory for reading; its close is watched as RELEASEDIR");
+    20 OPENDIR OPEN;
     21 FSYNCDIR SYNCS;
     22 ACCESS READS;
     23 CREATE ENTRY;
