@@ -63,41 +63,47 @@ impl Dump {
     }
 
     fn follow(mut self) -> Result<Status, Error> {
-        let follow = Follow::start()?;
-        let mut told = false;
-        'open: loop {
-            let Some(mut reader) = self.open()? else {
-                if !std::mem::replace(&mut told, true) {
-                    complain(&format!("{}; waiting for it", self.source.lacks_journal()));
+        let follow = Follow::start().map_err(Error::Signals)?;
+        while let Some(mut reader) = self.await_journal(&follow)? {
+            match self.read_on(&mut reader, &follow) {
+                Ok(()) => break,
+                Err(Error::Read(error)) if self.source.was_removed(&error) => {
+                    self.out.flush()?;
+                    complain(&self.source.removed());
                 }
-                if follow.wait() {
-                    continue;
-                }
-                return Ok(self.status());
-            };
-            told = false;
-            loop {
-                match self.step(&mut reader) {
-                    Ok(true) if follow.goes_on() => {}
-                    Ok(true) => break 'open,
-                    // Nothing is held back while it waits.
-                    Ok(false) => {
-                        self.out.flush()?;
-                        if !follow.wait() {
-                            break 'open;
-                        }
-                    }
-                    Err(Error::Read(error @ ReadError::StartedAfresh { .. })) => {
-                        self.out.flush()?;
-                        complain(&error.to_string());
-                        continue 'open;
-                    }
-                    Err(error) => return Err(error),
-                }
+                Err(error) => return Err(error),
             }
         }
         self.out.flush()?;
         Ok(self.status())
+    }
+
+    /// Opens the journal as soon as there is one. `None`: it is time to end.
+    fn await_journal(&self, follow: &Follow) -> Result<Option<Reader>, Error> {
+        let mut told = false;
+        loop {
+            if let Some(reader) = self.open()? {
+                return Ok(Some(reader));
+            }
+            if !std::mem::replace(&mut told, true) {
+                complain(&format!("{}; waiting for it", self.source.lacks_journal()));
+            }
+            if !follow.wait() {
+                return Ok(None);
+            }
+        }
+    }
+
+    /// Prints what is there and what comes, until it is time to end.
+    fn read_on(&mut self, reader: &mut Reader, follow: &Follow) -> Result<(), Error> {
+        while follow.goes_on() {
+            if !self.step(reader)? {
+                // Nothing is held back while it waits.
+                self.out.flush()?;
+                follow.wait();
+            }
+        }
+        Ok(())
     }
 
     fn open(&self) -> Result<Option<Reader>, Error> {

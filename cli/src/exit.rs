@@ -34,6 +34,8 @@ pub(crate) enum Error {
     Read(ReadError),
     /// The path is not what it should be: the status, and what to say of it.
     Path(Status, String),
+    /// No signals can be waited for.
+    Signals(io::Error),
     /// The output could not be written.
     Write(io::Error),
 }
@@ -50,7 +52,7 @@ impl Error {
             Error::Path(status, _) => *status,
             // Whoever read the output has seen enough: `gnotify dump ... | head`.
             Error::Write(error) if error.kind() == io::ErrorKind::BrokenPipe => Status::Done,
-            Error::Read(_) | Error::Write(_) => Status::Failed,
+            Error::Read(_) | Error::Signals(_) | Error::Write(_) => Status::Failed,
         }
     }
 
@@ -59,6 +61,7 @@ impl Error {
         match self {
             Error::Read(error) => Some(error.to_string()),
             Error::Path(_, message) => Some(message.clone()),
+            Error::Signals(error) => Some(format!("cannot wait for signals: {error}")),
             Error::Write(error) if error.kind() == io::ErrorKind::BrokenPipe => None,
             Error::Write(error) => {
                 Some(format!("standard output: {error}; what was printed is not complete"))

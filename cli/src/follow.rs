@@ -44,18 +44,18 @@ impl Follow {
         Ok(Follow { ended })
     }
 
-    /// Waits a moment. False when it is time to end.
+    /// Waits a moment, or less where it is time to end.
     pub(crate) fn wait(&self) -> bool {
         // Nothing is asked for but what is always told: that the other end is gone.
         let stdout = io::stdout();
         let mut watched = [PollFd::new(&stdout, PollFlags::empty())];
         if let Ok(1) = poll(&mut watched, Some(&PAUSE)) {
-            return false;
+            self.ended.store(true, Ordering::Relaxed);
         }
         self.goes_on()
     }
 
-    /// Whether nothing asked it to end.
+    /// Whether it is not yet time to end.
     pub(crate) fn goes_on(&self) -> bool {
         !self.ended.load(Ordering::Relaxed)
     }

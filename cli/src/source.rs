@@ -78,10 +78,33 @@ impl Source {
         }
     }
 
+    /// The path, as it was given.
+    fn path(&self) -> &Path {
+        let (Source::Brick(path) | Source::Segment(path)) = self;
+        path
+    }
+
+    /// Whether an error says that the journal was removed under its reader: what comes next in its
+    /// place is another one.
+    pub(crate) fn was_removed(&self, error: &ReadError) -> bool {
+        match (self, error) {
+            (Source::Brick(_), ReadError::StartedAfresh { .. }) => true,
+            (Source::Brick(brick), ReadError::NotFound { path }) => *path == journal_of(brick),
+            _ => false,
+        }
+    }
+
+    /// That the journal was removed.
+    pub(crate) fn removed(&self) -> String {
+        format!(
+            "{}: the journal was removed; what it held that is not printed yet is lost",
+            escape::path(self.path())
+        )
+    }
+
     /// That there is no journal.
     pub(crate) fn lacks_journal(&self) -> String {
-        let (Source::Brick(path) | Source::Segment(path)) = self;
-        format!("{}: a brick without a gnotify journal", escape::path(path))
+        format!("{}: a brick without a gnotify journal", escape::path(self.path()))
     }
 
     /// That there is no journal, and how to get one.

@@ -1,0 +1,71 @@
+//! The manual names all that there is to name.
+
+#![allow(clippy::unwrap_used, reason = "a test fails by it")]
+
+mod support;
+
+use std::collections::BTreeSet;
+use std::fs;
+
+use gnotify_record::{HOST_FOPS, Origin, Watch};
+use serde_json::Value;
+use support::{Brick, gnotify, json};
+
+/// The words of the manual, without the marks of its macros.
+fn words() -> BTreeSet<String> {
+    let manual = concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/gnotify.1");
+    let text = fs::read_to_string(manual).unwrap().replace("\\-", "-").replace("\\(dq", " ");
+    let in_word = |ch: char| ch.is_alphanumeric() || ch == '-' || ch == '_';
+    text.split(|ch| !in_word(ch)).map(str::to_owned).collect()
+}
+
+#[test]
+fn every_option_is_in_the_manual() {
+    let words = words();
+    let output = gnotify().args(["dump", "--help"]).output().unwrap();
+    let help = String::from_utf8(output.stdout).unwrap();
+    let options = help.split_whitespace().map(|word| word.trim_end_matches(','));
+    let options: Vec<&str> = options.filter(|word| word.starts_with("--")).collect();
+    assert!(options.len() > 9, "{help}");
+    for option in options {
+        assert!(words.contains(option), "{option}");
+    }
+}
+
+#[test]
+fn every_fop_and_origin_is_in_the_manual() {
+    let words = words();
+    for row in HOST_FOPS {
+        let name = row.name.to_lowercase();
+        if matches!(row.watch, Watch::Watched(_)) {
+            assert!(words.contains(&name), "{name}");
+        }
+    }
+    for origin in Origin::ALL {
+        assert!(words.contains(origin.name()), "{}", origin.name());
+    }
+}
+
+fn fields(value: &Value, into: &mut BTreeSet<String>) {
+    match value {
+        Value::Object(object) => {
+            into.extend(object.keys().cloned());
+            object.values().for_each(|value| fields(value, into));
+        }
+        Value::Array(list) => list.iter().for_each(|value| fields(value, into)),
+        _ => {}
+    }
+}
+
+#[test]
+fn every_field_of_a_line_is_in_the_manual() {
+    let words = words();
+    let brick = Brick::filled();
+    let mut found = BTreeSet::new();
+    json(&["--paths"], &brick.dir()).iter().for_each(|line| fields(line, &mut found));
+    assert!(found.len() > 40, "{found:?}");
+    for field in found {
+        let field = field.strip_suffix("_hex").unwrap_or(&field);
+        assert!(words.contains(field), "{field}");
+    }
+}
