@@ -1,5 +1,5 @@
 #!/usr/bin/python3
-"""Two libgfapi clients of one brick: the first takes a lease on a file, the second opens it for writing.
+"""Two libgfapi clients of one brick: the first takes a lease on the file /leased, the second opens it.
 
 lease_recall.py VOLFILE LOG prints "recalled" when the first is told to give its lease back.
 """
@@ -12,6 +12,8 @@ from ctypes import CFUNCTYPE, POINTER, Structure, byref, c_char, c_char_p, c_int
 api = ctypes.CDLL("libgfapi.so.0", use_errno=True)
 SET_LEASE, RW_LEASE = 2, 2
 EVENT_ANY, REASON_RECALL = 0xFFFFFFFF, 2
+# The host compares lease ids as C strings: with a NUL before the end.
+HOLDER, OTHER = b"holder".ljust(16, b"\0"), b"other".ljust(16, b"\0")
 PATIENCE = 60
 
 
@@ -32,9 +34,7 @@ new = function("new", c_void_p, c_char_p)
 set_volfile = function("set_volfile", c_int, c_void_p, c_char_p)
 set_logging = function("set_logging", c_int, c_void_p, c_char_p, c_int)
 init = function("init", c_int, c_void_p)
-creat = function("creat", c_void_p, c_void_p, c_char_p, c_int, c_uint)
 open_file = function("open", c_void_p, c_void_p, c_char_p, c_int)
-close = function("close", c_int, c_void_p)
 setfsleaseid = function("setfsleaseid", c_int, c_char_p)
 lease = function("lease", c_int, c_void_p, POINTER(Lease), c_void_p, c_void_p)
 register = function("upcall_register", c_int, c_void_p, c_uint, CALLBACK, c_void_p)
@@ -61,15 +61,14 @@ def told(event, _data):
 def main():
     holder, other = connect(), connect()
     assert register(holder, EVENT_ANY, told, None) > 0, "glfs_upcall_register"
-    close(creat(holder, b"/leased", os.O_RDWR, 0o644))
-    setfsleaseid(b"holder----------")
+    setfsleaseid(HOLDER)
     fd = open_file(holder, b"/leased", os.O_RDWR)
-    want = Lease(SET_LEASE, RW_LEASE, b"holder----------", 0)
+    want = Lease(SET_LEASE, RW_LEASE, HOLDER, 0)
     if lease(fd, byref(want), None, None) != 0:
         raise OSError(ctypes.get_errno(), "glfs_lease")
 
     def conflict():
-        setfsleaseid(b"other-----------")
+        setfsleaseid(OTHER)
         open_file(other, b"/leased", os.O_RDWR)
 
     threading.Thread(target=conflict, daemon=True).start()
