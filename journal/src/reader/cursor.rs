@@ -74,6 +74,12 @@ impl Cursor {
                 // Not a frame, or not all of one. Only where a frame follows is it damage: a segment
                 // is written from front to end.
                 let Some(offset) = self.resynchronise(expected)? else { return Ok(None) };
+                // The file may have grown between the two looks. Now that something behind is seen to be
+                // written, what stands here is written too: only this look counts.
+                self.window.clear();
+                if self.frame_at(self.offset, expected)?.is_some() {
+                    continue;
+                }
                 damage = damage.or(Some(self.offset));
                 self.offset = offset;
             }
