@@ -7,7 +7,7 @@
 
 use std::sync::OnceLock;
 
-use crate::sync::{AtomicBool, Ordering, Thread, fence};
+use crate::sync::{self, AtomicBool, Ordering, Thread, fence};
 
 /// Between many producers and one sleeper.
 #[derive(Debug)]
@@ -21,17 +21,17 @@ impl Bell {
         Bell { asleep: AtomicBool::new(false), sleeper: OnceLock::new() }
     }
 
-    /// Says who sleeps; called once, by the journal thread itself.
-    pub(crate) fn belongs_to(&self, sleeper: Thread) {
+    /// Says that the calling thread is the one that sleeps; called once.
+    pub(crate) fn claim(&self) {
         // A second call would be ignored; there is none.
-        let _ = self.sleeper.set(sleeper);
+        let _ = self.sleeper.set(sync::current());
     }
 
     /// Wakes the sleeper if it sleeps; called after something was written that it has to see.
     pub(crate) fn knock(&self) {
         fence(Ordering::SeqCst);
         // The swap lets one of many producers pay for the system call.
-        if self.asleep.load(Ordering::Relaxed) && self.asleep.swap(false, Ordering::Relaxed) {
+        if self.asleep.load(Ordering::Relaxed) && self.asleep.swap(false, Ordering::AcqRel) {
             self.wake();
         }
     }
@@ -45,7 +45,8 @@ impl Bell {
 
     /// Sleeps by `park`, unless `quiet` says that there is something to do after all. May return early.
     pub(crate) fn sleep(&self, quiet: impl FnOnce() -> bool, park: impl FnOnce()) {
-        self.asleep.store(true, Ordering::Relaxed);
+        // A swap, so that a producer which is late with its own, for an earlier sleep, comes before.
+        self.asleep.swap(true, Ordering::AcqRel);
         fence(Ordering::SeqCst);
         if quiet() {
             park();

@@ -87,7 +87,7 @@ impl JournalThread {
 
     /// Works until the journal is stopped. Whether all is in the segment then, STOP included.
     pub(crate) fn run(&mut self) -> bool {
-        self.shared.bell.belongs_to(thread::current());
+        self.shared.bell.claim();
         loop {
             if self.shared.is_stopping() {
                 return self.stop();

@@ -15,6 +15,8 @@ mod entry;
 mod frame;
 mod journal;
 mod journal_thread;
+#[cfg(all(test, loom))]
+mod loom_models;
 mod outage;
 mod reader;
 mod recovery;

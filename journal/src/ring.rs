@@ -16,6 +16,8 @@ mod drain;
 pub(crate) mod file;
 mod map;
 mod recover;
+#[cfg(all(test, not(loom)))]
+mod tests;
 
 use crate::sequence;
 use crate::sync::Ordering;

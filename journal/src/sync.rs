@@ -6,12 +6,12 @@
 #[cfg(all(test, loom))]
 pub(crate) use loom::{
     sync::atomic::{AtomicBool, AtomicU64, fence},
-    thread::Thread,
+    thread::{Thread, current},
 };
 #[cfg(not(all(test, loom)))]
 pub(crate) use std::{
     sync::atomic::{AtomicBool, AtomicU64, fence},
-    thread::Thread,
+    thread::{Thread, current},
 };
 
 pub(crate) use std::sync::atomic::Ordering;
