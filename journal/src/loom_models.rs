@@ -14,7 +14,7 @@ use crate::bell::Bell;
 use crate::frame::{self, Draft, Kind, Parsed};
 use crate::ring::{Batch, Drain, Load, Memory, Reserved, Ring, Slot, recover};
 use crate::slices::Slices;
-use crate::statement::{self, Statement};
+use crate::statement::{self, Cause, Statement};
 
 const SALT: u32 = 7;
 
@@ -213,7 +213,7 @@ fn loom_reserve_and_commit_against_startup() {
         }
         let before: Vec<u64> =
             (1..=2).filter(|seq| acknowledged[*seq as usize - 1].load(Ordering::Acquire)).collect();
-        let found = recover(&memory, SALT, 1, 1);
+        let found = recover(&memory, SALT, 1, 1, Cause::Io);
         let (mut said, mut next) = (Said::default(), 1);
         said.take(&found.bytes, &mut next);
         assert_eq!(next, found.next);
@@ -243,7 +243,7 @@ fn loom_drain_against_startup() {
             })
         };
         // The ring first: here the drain goes on meanwhile, which a killed one does not.
-        let found = recover(&memory, SALT, 1, 1);
+        let found = recover(&memory, SALT, 1, 1, Cause::Io);
         let expected = segment.load(Ordering::Acquire);
         let (mut said, mut next) = (Said::default(), 1);
         said.take(&found.bytes, &mut next);

@@ -300,7 +300,8 @@ impl Reader {
     }
 
     fn list(&self) -> Result<Vec<u64>, ReadError> {
-        segment::list(&self.path).map_err(|error| ReadError::io(&self.path, 0, error))
+        segment::list(&self.path, segment::EXTENSION)
+            .map_err(|error| ReadError::io(&self.path, 0, error))
     }
 
     /// A segment that was removed, with no later one but others, is one of another journal.

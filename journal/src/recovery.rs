@@ -11,6 +11,7 @@
 //!   has entries, in the ring, which are appended to it.
 //! - A ring with a later start id than the last segment with entries is of a start that appended
 //!   nothing. It could only be made when the segment had been brought up to date.
+//! - A segment with a damaged header is set aside under a name that still tells its first number.
 //! - A clean stop writes STOP, syncs, and removes the ring last.
 
 use std::fs;
@@ -21,14 +22,17 @@ use crate::frame::Kind;
 use crate::reader::{Cursor, ReadError};
 use crate::ring::file::Image;
 use crate::ring::{Recovered, recover};
-use crate::segment;
+use crate::segment::{self, EXTENSION};
 use crate::statement::{self, Body, Cause, Gap, How, Statement};
 use crate::{Host, Level, OpenError};
 
-/// How many numbers are passed over after a power loss. Consumers may have seen entries that were not on
-/// disk yet; their numbers must not come again. At 100,000 records a second they last for three hours
-/// without an fsync.
-const POWER_LOSS_SKIP: u64 = 1 << 30;
+/// How many numbers are passed over where the last ones are not known, after a power loss or damage.
+/// Consumers may have seen entries that were not on disk yet; their numbers must not come again. At
+/// 100,000 records a second they last for three hours without an fsync.
+const SKIP: u64 = 1 << 30;
+
+/// The ending of a segment that is set aside.
+const ASIDE: &str = "gnj.damaged";
 
 /// Where a new start begins.
 #[derive(Debug, PartialEq, Eq)]
@@ -65,21 +69,24 @@ pub(crate) struct Surroundings<'a> {
 /// Brings the last segment up to date. The caller holds the locks of the journal and of the ring.
 pub(crate) fn resume(around: &Surroundings<'_>) -> Result<Resumed, OpenError> {
     remove_unfinished(around.dir)?;
-    let mut segments = segment::list(around.dir)
-        .map_err(|error| OpenError::io("list the journal", around.dir, error))?;
-    let mut damaged = false;
+    let list = |ending| {
+        segment::list(around.dir, ending)
+            .map_err(|error| OpenError::io("list the journal", around.dir, error))
+    };
+    let mut segments = list(EXTENSION)?;
+    let mut aside = list(ASIDE)?;
     while let Some(first_seq) = segments.pop() {
         let path = segment::path(around.dir, first_seq);
         let tail = match Cursor::open(&path) {
             Ok(cursor) => Tail::read(cursor).map_err(OpenError::Unreadable)?,
             Err(ReadError::DamagedHeader { .. }) => {
                 set_aside(&path, around.host)?;
-                damaged = true;
+                aside.push(first_seq);
                 continue;
             }
             Err(error) => return Err(OpenError::Unreadable(error)),
         };
-        if let Some(resumed) = bring_up_to_date(around, tail, damaged)? {
+        if let Some(resumed) = bring_up_to_date(around, tail, &aside)? {
             return Ok(resumed);
         }
     }
@@ -101,7 +108,7 @@ enum Last {
     None,
     Stop,
     /// The GAP of a recovery that was itself cut off.
-    PowerLoss,
+    Skipped,
     Other,
 }
 
@@ -120,11 +127,15 @@ impl Tail {
             last = match statement {
                 Some(Statement::Gap(Gap { to, .. }) | Statement::Void { to }) => {
                     next = next.max(to.saturating_add(1));
-                    let power_loss = matches!(
+                    let skipped = matches!(
                         statement,
-                        Some(Statement::Gap(Gap { cause: Cause::PowerLoss, .. }))
+                        Some(Statement::Gap(Gap {
+                            cause: Cause::PowerLoss | Cause::Damaged,
+                            lost: None,
+                            ..
+                        }))
                     );
-                    if power_loss { Last::PowerLoss } else { Last::Other }
+                    if skipped { Last::Skipped } else { Last::Other }
                 }
                 Some(Statement::Stop) => Last::Stop,
                 _ => Last::Other,
@@ -142,7 +153,7 @@ impl Tail {
 fn bring_up_to_date(
     around: &Surroundings<'_>,
     mut tail: Tail,
-    damaged: bool,
+    aside: &[u64],
 ) -> Result<Option<Resumed>, OpenError> {
     let header = tail.cursor.header;
     // A ring of another journal or another boot says nothing about this segment.
@@ -151,11 +162,15 @@ fn bring_up_to_date(
             && image.identity.boot_id == around.boot_id
             && image.identity.start_id >= header.start_id
     });
-    let mut missing = match ring {
-        Some(image) if image.identity.start_id == header.start_id => {
-            recover(image, header.salt, tail.next, around.now)
+    let own = ring.filter(|image| image.identity.start_id == header.start_id);
+    // Known by the name, so that a kill after it was set aside changes nothing.
+    let damaged = aside.iter().any(|first_seq| *first_seq >= tail.next);
+    let mut missing = match own {
+        Some(image) => {
+            let cause = if damaged { Cause::Damaged } else { Cause::Io };
+            recover(image, header.salt, tail.next, around.now, cause)
         }
-        _ => Recovered::nothing(tail.next),
+        None => Recovered::nothing(tail.next),
     };
     tail.last_time = missing.time.unwrap_or(tail.last_time);
     if tail.last == Last::None && missing.bytes.is_empty() {
@@ -163,14 +178,16 @@ fn bring_up_to_date(
         return Ok(None);
     }
     let stopped = tail.last == Last::Stop && missing.bytes.is_empty();
-    let how = match (damaged, stopped, ring) {
-        (false, true, _) => How::Clean,
-        (false, false, Some(_)) => How::Killed,
-        _ => How::PowerLoss,
+    let how = match (stopped, ring) {
+        _ if damaged && own.is_none() => How::PowerLoss,
+        (true, _) => How::Clean,
+        (false, Some(_)) => How::Killed,
+        (false, None) => How::PowerLoss,
     };
-    if how == How::PowerLoss && tail.last != Last::PowerLoss {
-        let next = missing.next.saturating_add(POWER_LOSS_SKIP);
-        let gap = Gap { to: next - 1, cause: Cause::PowerLoss, lost: None };
+    if how == How::PowerLoss && tail.last != Last::Skipped {
+        let next = missing.next.saturating_add(SKIP);
+        let cause = if damaged { Cause::Damaged } else { Cause::PowerLoss };
+        let gap = Gap { to: next - 1, cause, lost: None };
         Body::default()
             .draft(header.salt, Kind::Statement, around.now, &Statement::Gap(gap))
             .put(missing.next, &mut missing.bytes);
@@ -220,7 +237,7 @@ fn remove_empty(path: &Path) -> Result<(), OpenError> {
 
 /// A segment whose header is damaged cannot be gone on with, nor verified; it is kept for a person to see.
 fn set_aside(path: &Path, host: &dyn Host) -> Result<(), OpenError> {
-    let aside = path.with_extension("gnj.damaged");
+    let aside = path.with_extension(ASIDE);
     crash_point();
     fs::rename(path, &aside)
         .map_err(|error| OpenError::io("set the damaged segment aside", path, error))?;

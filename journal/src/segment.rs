@@ -134,8 +134,8 @@ pub(crate) fn path(dir: &Path, first_seq: u64) -> PathBuf {
     dir.join(format!("{first_seq:020}.{EXTENSION}"))
 }
 
-/// The first sequence numbers of the segments in `dir`, in order. Other files are passed over.
-pub(crate) fn list(dir: &Path) -> io::Result<Vec<u64>> {
+/// The first sequence numbers of the segments in `dir` whose names end so, in order. Other files are passed over.
+pub(crate) fn list(dir: &Path, wanted: &str) -> io::Result<Vec<u64>> {
     let mut found = Vec::new();
     for entry in fs::read_dir(dir)? {
         let name = entry?.file_name();
@@ -143,7 +143,10 @@ pub(crate) fn list(dir: &Path) -> io::Result<Vec<u64>> {
             continue;
         };
         let numeric = digits.len() == 20 && digits.bytes().all(|byte| byte.is_ascii_digit());
-        if let (true, EXTENSION, Ok(first_seq)) = (numeric, ending, digits.parse()) {
+        if numeric
+            && ending == wanted
+            && let Ok(first_seq) = digits.parse()
+        {
             found.push(first_seq);
         }
     }
@@ -190,6 +193,6 @@ mod tests {
         for other in ["lock", "1.gnj", "00000000000000000009.gnj.new", "x0000000000000000009.gnj"] {
             File::create(dir.path().join(other)).unwrap();
         }
-        assert_eq!(list(dir.path()).unwrap(), [1, 500, u64::MAX]);
+        assert_eq!(list(dir.path(), EXTENSION).unwrap(), [1, 500, u64::MAX]);
     }
 }

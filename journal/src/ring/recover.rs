@@ -1,7 +1,7 @@
 //! What a killed process left in its ring: the frames that its segment does not have yet.
 //!
 //! Each number between the segment's end and the last one reserved is accounted for. A committed frame
-//! is taken. A number that the journal thread had consumed without writing it is lost to an I/O error. One
+//! is taken. A number that the journal thread had consumed without writing it is lost, to an I/O error. One
 //! whose place holds no committed frame was never answered: VOID. One without a place was dropped. Only
 //! where places without a frame and dropped numbers lie side by side are the two not told apart,
 //! and a GAP of unknown count covers both.
@@ -27,14 +27,22 @@ pub(crate) struct Recovered {
 }
 
 /// Reads what a ring has from number `expected` on, the first that the segment does not account for.
-/// `time` is for the statements about what is missing.
-pub(crate) fn recover(memory: &impl Load, salt: u32, expected: u64, time: u64) -> Recovered {
+/// `time` is for the statements about what is missing, `written_off` the cause where the journal thread had
+/// consumed a number that the segment does not have.
+pub(crate) fn recover(
+    memory: &impl Load,
+    salt: u32,
+    expected: u64,
+    time: u64,
+    written_off: Cause,
+) -> Recovered {
     let consumed = memory.load(Slot::Next, Ordering::Acquire);
     let reserve = Reserve(memory.load(Slot::Reserve, Ordering::Acquire));
     let drops = Drops {
         consumed,
         pending: memory.load(Slot::Dropped, Ordering::Acquire)
             != memory.load(Slot::Accounted, Ordering::Acquire),
+        written_off,
         salt,
         time,
     };
@@ -73,6 +81,7 @@ struct Drops {
     consumed: u64,
     /// Whether numbers were dropped that the journal thread has not seen.
     pending: bool,
+    written_off: Cause,
     salt: u32,
     time: u64,
 }
@@ -89,7 +98,7 @@ impl Recovered {
         let written_off = drops.consumed.min(seq);
         if self.next < written_off {
             let lost = Some(written_off - self.next);
-            self.put(&gap(written_off - 1, Cause::Io, lost), drops);
+            self.put(&gap(written_off - 1, drops.written_off, lost), drops);
             self.next = written_off;
         }
         if self.next < seq {

@@ -213,7 +213,7 @@ fn check(memory: &Mortal, witness: &Witness, first: u64) {
     memory.left.set(u64::MAX);
     let mut bytes = witness.segment.borrow().clone();
     let expected = first + fates(&bytes, first).len() as u64;
-    let found = recover(&memory, SALT, expected, 1);
+    let found = recover(&memory, SALT, expected, 1, Cause::Io);
     bytes.extend_from_slice(&found.bytes);
     let fates = fates(&bytes, first);
     assert_eq!(first + fates.len() as u64, found.next);
@@ -241,7 +241,7 @@ fn check(memory: &Mortal, witness: &Witness, first: u64) {
         }
     }
     // What was recovered is not recovered again.
-    assert!(recover(&memory, SALT, found.next, 1).bytes.is_empty());
+    assert!(recover(&memory, SALT, found.next, 1, Cause::Io).bytes.is_empty());
 }
 
 /// Runs the steps, killed at each access in turn.
@@ -341,6 +341,6 @@ fn what_a_client_writes_does_not_become_a_frame() {
     let draft = Draft::new(SALT, Kind::Record, 13, 0, 1, &forged);
     let Reserved::Place { position, .. } = ring.append(&draft) else { panic!("there is room") };
     memory.cell(Slot::Word(position)).set(0);
-    let found = recover(&&memory, SALT, 1, 1);
+    let found = recover(&&memory, SALT, 1, 1, Cause::Io);
     assert_eq!(fates(&found.bytes, 1), [Fate::Void]);
 }
