@@ -10,16 +10,20 @@ use std::time::{Duration, Instant};
 use gnotify_bindings::guard::guard;
 use gnotify_bindings::log::{self, Level};
 use gnotify_bindings::{SharedXlator, Xlator, this};
-use gnotify_journal::{self as journal, Journal};
+use gnotify_journal::{self as journal, Journal, OpenError};
 use gnotify_record::effect::{Detail, Policy};
 use gnotify_record::{Class, Fop, Gfid};
 
 use crate::clients::Clients;
 use crate::counters::Counters;
+use crate::fops;
 use crate::options::Options;
 
 /// Where a brick's journal is, below the brick's directory.
 const JOURNAL_DIR: &str = ".glusterfs/gnotify";
+
+/// How long the journal of a predecessor that is on its way out is waited for.
+const PREDECESSOR_PATIENCE: Duration = Duration::from_secs(20);
 
 /// How long a reconfigure waits for room in the ring.
 const STATEMENT_PATIENCE: Duration = Duration::from_secs(5);
@@ -195,6 +199,30 @@ impl Instance {
         }
     }
 
+    /// Opens the journal, and waits for it where a predecessor still holds it: with brick multiplexing the
+    /// host attaches a brick while another thread is still taking down its former graph, and a restarted
+    /// brick may meet the end of the old process. No fop has come yet that could miss its record.
+    fn open_after_predecessor(&self, config: journal::Config) -> Result<Journal, OpenError> {
+        let end = Instant::now() + PREDECESSOR_PATIENCE;
+        loop {
+            let opened = Journal::open(config.clone());
+            let held = matches!(opened, Err(OpenError::InUse { .. }));
+            // Another one in this very graph is no predecessor: it will stay.
+            if !held || self.is_beside_another() || Instant::now() > end {
+                return opened;
+            }
+            std::thread::sleep(Duration::from_millis(5));
+        }
+    }
+
+    /// Whether another instance stands above or below in the same graph.
+    fn is_beside_another(&self) -> bool {
+        let this = self.this();
+        let above = std::iter::successors(this.first_parent(), |xlator| xlator.first_parent());
+        let below = std::iter::successors(this.first_child(), |xlator| xlator.first_child());
+        above.chain(below).any(|xlator| xlator.has_fops(fops::TABLE.as_ptr()))
+    }
+
     fn open_journal(&self, options: &Options) -> Result<(), String> {
         let this = self.this();
         let brick = options.brick_path.clone().or_else(|| this.brick_directory()).ok_or(
@@ -208,7 +236,7 @@ impl Instance {
             limits: options.limits,
             host: Arc::new(JournalHost(self.this)),
         };
-        let opened = Journal::open(config).map_err(|error| error.to_string())?;
+        let opened = self.open_after_predecessor(config).map_err(|error| error.to_string())?;
         let stats = opened.stats();
         log::log(
             this,

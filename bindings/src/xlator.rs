@@ -81,10 +81,19 @@ impl<'a> Xlator<'a> {
         }
     }
 
-    /// Whether a translator stands directly above.
-    pub fn has_parent(self) -> bool {
-        // SAFETY: [this-xlator]
-        unsafe { !(*self.as_ptr()).parents.is_null() }
+    /// Whether it is an instance of the translator with this fop table.
+    pub fn has_fops(self, fops: *const sys::xlator_fops) -> bool {
+        // SAFETY: [this-xlator] set when the object was loaded.
+        unsafe { (*self.as_ptr()).fops.cast_const() == fops }
+    }
+
+    /// The translator above; none for the top of a graph.
+    pub fn first_parent(self) -> Option<Xlator<'a>> {
+        // SAFETY: [this-xlator] parents are linked before init, as children are.
+        unsafe {
+            let parents = (*self.as_ptr()).parents;
+            if parents.is_null() { None } else { Self::from_nullable((*parents).xlator) }
+        }
     }
 
     /// The first storage translator below (or this one), along first children.
