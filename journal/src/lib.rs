@@ -10,9 +10,13 @@
 mod bell;
 mod clock;
 mod config;
+#[cfg(all(test, not(loom)))]
+mod damage_tests;
 mod disk;
 mod entry;
 mod frame;
+#[cfg(all(test, not(loom)))]
+mod golden_tests;
 mod journal;
 mod journal_thread;
 #[cfg(all(test, loom))]

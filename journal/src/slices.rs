@@ -7,7 +7,7 @@
 
 use std::num::NonZeroU64;
 
-use crate::sync::{AtomicU64, Ordering, fence};
+use crate::sync::{AtomicU64, Ordering};
 
 /// The running slice.
 #[derive(Debug)]
@@ -37,10 +37,10 @@ impl Slices {
     /// Called by the journal thread alone.
     pub(crate) fn end(&self, append: impl FnOnce(u64) -> bool) -> bool {
         let state = self.state.load(Ordering::Relaxed);
+        // Committing the statement publishes this too: a fop that still reads the number has made its
+        // change before a consumer that saw the statement looks at the inode. Between the change and
+        // the number, and between the statement and the look, lies a system call.
         self.state.store(state + 1, Ordering::Relaxed);
-        // Whoever reads the old number behind this has made its change before the statement is seen.
-        // The other half of the pair is the file system call that made the change.
-        fence(Ordering::SeqCst);
         let ended = append(state / 2);
         self.state.store(if ended { state + 2 } else { state }, Ordering::Release);
         ended
