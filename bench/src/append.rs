@@ -73,7 +73,7 @@ pub(crate) fn measure(t: &Sandbox) -> Result<Section, Box<dyn Error>> {
     let rows = [
         ("1 thread", sides.busy(1)),
         ("2 threads", sides.busy(2)),
-        ("1 thread, after a silence", sides.lone()?),
+        ("after a silence", sides.lone()?),
     ];
     let stats = sides.journal.stats();
     if stats.dropped + stats.io_errors > 0 {
@@ -283,7 +283,7 @@ fn section(rows: &[(&str, Timed)], clock: u64, bytes: usize) -> Section {
         }
         for (name, pick) in PICKS {
             bars.group(
-                &format!("{label}, {name}"),
+                &format!("{label}\n{name}"),
                 &[pick(&pair.append) as f64, pick(&pair.write) as f64],
             );
         }
@@ -314,11 +314,13 @@ fn section(rows: &[(&str, Timed)], clock: u64, bytes: usize) -> Section {
     results.insert("bytes".into(), json!(bytes));
     let text = format!(
         "Journal::append_record of a create, its encoding included, against write(2) of as many bytes ({bytes})\n\
-         to a file beside the journal, in nanoseconds: blocks of {BLOCK} appends, {BLOCK} writes and {BLOCK} encodings in turns,\n\
-         {BLOCKS} of each and thread; all threads write one file, as they append to one ring. The ring ({} MiB) is\n\
-         on tmpfs, the journal thread carries as in a brick, no record was dropped. Of each time, the {clock} ns\n\
-         that the clock takes are taken off. After a silence: {LONE} of each, {} ms apart, so that each append\n\
-         has to wake the journal thread.\n\n{table}\n{targets}",
+         to a file beside the journal, in nanoseconds. Blocks of {BLOCK} appends, {BLOCK} writes and {BLOCK} bare\n\
+         encodings take turns, {BLOCKS} of each and thread; all threads write one file, as they append to one\n\
+         ring. The ring ({} MiB) is on tmpfs, the journal thread carries as in a brick; a block begins when half\n\
+         of the ring is free, and no record was dropped. The {clock} ns that looking at the clock takes are taken\n\
+         off. After a silence: by one thread, {LONE} of each, {} ms apart, so that each append wakes the journal\n\
+         thread; p99.9 is the longest.\n\n\
+         {table}\n{targets}",
         RING_DEFAULT >> 20,
         SILENCE.as_millis(),
     );

@@ -34,7 +34,7 @@ pub(crate) fn write(dir: &Path, sections: &[Section]) -> io::Result<()> {
     Ok(())
 }
 
-/// A plain table: words to the left, numbers to the right.
+/// A plain table: words to the left, numbers to the right. The first column holds words.
 #[derive(Debug)]
 pub(crate) struct Table {
     rows: Vec<Vec<String>>,
@@ -57,10 +57,10 @@ impl fmt::Display for Table {
         let width: Vec<usize> = (0..columns)
             .map(|column| self.rows.iter().map(|row| cell(row, column).len()).max().unwrap_or(0))
             .collect();
+        let is_number =
+            |text: String| text.starts_with(|c: char| c.is_ascii_digit() || "+-".contains(c));
         let number = |column: usize| {
-            self.rows.iter().skip(1).all(|row| {
-                cell(row, column).chars().next().is_none_or(|c| "+-0123456789".contains(c))
-            })
+            column > 0 && self.rows.iter().skip(1).all(|row| is_number(cell(row, column)))
         };
         for row in &self.rows {
             let line: Vec<String> = (0..columns)

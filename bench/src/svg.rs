@@ -39,6 +39,7 @@ impl Bars {
         self
     }
 
+    /// Bars that stand together; `label` may have several lines.
     pub(crate) fn group(&mut self, label: &str, values: &[f64]) {
         self.groups.push((label.into(), values.to_vec()));
     }
@@ -96,13 +97,15 @@ impl Bars {
                     grouped(*value)
                 );
             }
-            let _ = writeln!(
-                out,
-                r#"<text x="{:.1}" y="{:.0}" text-anchor="middle">{}</text>"#,
-                start + (group - GAP) / 2.0,
-                bottom + 20.0,
-                escaped(label)
-            );
+            for (number, line) in label.lines().enumerate() {
+                let _ = writeln!(
+                    out,
+                    r#"<text x="{:.1}" y="{:.0}" text-anchor="middle">{}</text>"#,
+                    start + (group - GAP) / 2.0,
+                    bottom + 20.0 + 16.0 * number as f64,
+                    escaped(line)
+                );
+            }
         }
         out + "</svg>\n"
     }
