@@ -106,23 +106,23 @@ fn write_whole(file: &File, bytes: &[u8], offset: u64) -> Result<(), WriteError>
     Ok(())
 }
 
-#[cfg(not(test))]
+#[cfg(any(not(test), loom))]
 #[inline]
 pub(crate) fn crash_point() {}
 
-#[cfg(not(test))]
+#[cfg(any(not(test), loom))]
 #[inline]
 fn torn(bytes: &[u8]) -> &[u8] {
     bytes
 }
 
-#[cfg(test)]
+#[cfg(all(test, not(loom)))]
 pub(crate) use crash::point as crash_point;
-#[cfg(test)]
+#[cfg(all(test, not(loom)))]
 use crash::torn;
 
 /// A kill between two system calls, for the tests of recovery.
-#[cfg(test)]
+#[cfg(all(test, not(loom)))]
 pub(crate) mod crash {
     use std::cell::Cell;
     use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};

@@ -4,6 +4,8 @@
 //! property and two or three threads. The memory is a ring of a few words; a frame of a statement
 //! without a body takes three, a record's body here none or one more.
 
+#![allow(clippy::unwrap_used, reason = "a test fails by it")]
+
 use std::collections::BTreeSet;
 
 use loom::sync::Arc;

@@ -105,7 +105,7 @@ impl<M: Memory> Ring<M> {
     }
 
     /// Reserves as [`Ring::append`] does, and never commits: a fop that a kill cut off.
-    #[cfg(test)]
+    #[cfg(all(test, not(loom)))]
     pub(crate) fn abandon(&self, draft: &Draft<'_>) -> Reserved {
         self.reserve(draft.words(), self.memory.words() - self.headroom, Full::Drop)
     }
