@@ -35,8 +35,8 @@ impl fmt::Debug for Config {
 /// What can be changed while the journal is written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Limits {
-    /// Bytes of a segment, after which the next one is begun; at least 64 KiB is used. A segment is
-    /// never longer, unless one frame alone is.
+    /// Bytes of a segment, after which the next one is begun; at least 64 KiB is used. A segment may be
+    /// longer by the names of its clients, or where one entry alone is.
     pub segment_size: u64,
     /// How long a slice lasts from its first record on; at least 10 ms is used.
     pub slice_time: Duration,

@@ -1,12 +1,12 @@
-//! Writing a segment's file: each step is one system call, and a kill between any two of them leaves
-//! what recovery understands.
+//! Writing to the brick: each step is one system call, and a kill between any two of them leaves what
+//! recovery understands.
 //!
 //! A segment appears under its name with its whole header. Frames are written at a position that this
 //! process knows, not at the end of the file, so that what a failed write left is written over.
 
-use std::fs::{self, File, OpenOptions};
+use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::io;
-use std::os::unix::fs::{FileExt, OpenOptionsExt};
+use std::os::unix::fs::{DirBuilderExt, FileExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -89,6 +89,19 @@ impl SegmentFile {
         // Only for tidiness: the next append goes to the same place, and a reader passes over what
         // is no frame.
         let _ = self.file.set_len(self.len);
+    }
+}
+
+/// Makes a directory that only its owner may enter, where it is not there. The directories above it are
+/// not private: they are the host's.
+pub(crate) fn make_private_dir(dir: &Path) -> io::Result<()> {
+    if let Some(above) = dir.parent() {
+        fs::create_dir_all(above)?;
+    }
+    crash_point();
+    match DirBuilder::new().mode(0o700).create(dir) {
+        Err(error) if error.kind() != io::ErrorKind::AlreadyExists => Err(error),
+        _ => Ok(()),
     }
 }
 

@@ -1,8 +1,8 @@
 //! The journal as its writer sees it: opened once, appended to by any thread, stopped at the end.
 
-use std::fs::{self, DirBuilder, File, OpenOptions, TryLockError};
+use std::fs::{self, File, OpenOptions, TryLockError};
 use std::num::NonZeroU64;
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::os::unix::fs::OpenOptionsExt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -15,7 +15,7 @@ use gnotify_record::{ClientId, Record, codec};
 use uuid::Uuid;
 
 use crate::bell::Bell;
-use crate::disk::{SegmentFile, crash_point};
+use crate::disk::{SegmentFile, crash_point, make_private_dir};
 use crate::frame::{Draft, Kind};
 use crate::journal_thread::JournalThread;
 use crate::recovery::{self, Resumed, Surroundings};
@@ -445,10 +445,7 @@ fn guarded<T>(shared: &Shared, what: &str, work: impl FnOnce() -> T) -> Option<T
 
 /// Makes the journal's directory where needed, and takes the lock that makes this its only writer.
 fn lock_dir(dir: &Path) -> Result<File, OpenError> {
-    crash_point();
-    let mut builder = DirBuilder::new();
-    builder.recursive(true).mode(0o700);
-    builder.create(dir).map_err(|error| OpenError::io("make the directory", dir, error))?;
+    make_private_dir(dir).map_err(|error| OpenError::io("make the directory", dir, error))?;
     let path = dir.join(LOCK_FILE);
     crash_point();
     let file = OpenOptions::new()

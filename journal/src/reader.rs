@@ -261,6 +261,10 @@ impl Reader {
             let path = segment::path(&self.path, *first_seq);
             match Cursor::open(&path) {
                 Ok(cursor) => {
+                    let epoch = self.cursor.as_ref().map(|old| old.header.epoch);
+                    if epoch.is_some_and(|epoch| epoch != cursor.header.epoch) {
+                        return Err(ReadError::StartedAfresh { path: self.path.clone() });
+                    }
                     self.enter(cursor);
                     return Ok(true);
                 }

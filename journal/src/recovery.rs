@@ -10,7 +10,8 @@
 //!   another start id is of a start that never got its ring: it is removed. With the same start id it
 //!   has entries, in the ring, which are appended to it.
 //! - A ring with a later start id than the last segment with entries is of a start that appended
-//!   nothing. It could only be made when the segment had been brought up to date.
+//!   nothing. It could only be made when the segment had been brought up to date. (Or somebody has
+//!   removed its segment by hand: then its numbers are told as a gap.)
 //! - A segment with a damaged header is set aside under a name that still tells its first number.
 //! - A clean stop writes STOP, syncs, and removes the ring last.
 
@@ -23,7 +24,7 @@ use crate::reader::{Cursor, ReadError};
 use crate::ring::file::Image;
 use crate::ring::{Recovered, recover};
 use crate::segment::{self, EXTENSION};
-use crate::statement::{self, Body, Cause, Gap, How, Statement};
+use crate::statement::{self, Cause, Gap, How, Statement};
 use crate::{Host, Level, OpenError};
 
 /// How many numbers are passed over where the last ones are not known, after a power loss or damage.
@@ -178,6 +179,14 @@ fn bring_up_to_date(
         return Ok(None);
     }
     let stopped = tail.last == Last::Stop && missing.bytes.is_empty();
+    if let (Some(image), None) = (ring, own)
+        && image.next_seq() > missing.next
+    {
+        // A later start has appended, so its segment was there: somebody removed it.
+        let next = image.next_seq();
+        let gap = Gap { to: next - 1, cause: Cause::Trimmed, lost: None };
+        missing.put_behind(&Statement::Gap(gap), header.salt, around.now, next);
+    }
     let how = match (stopped, ring) {
         _ if damaged && own.is_none() => How::PowerLoss,
         (true, _) => How::Clean,
@@ -188,10 +197,7 @@ fn bring_up_to_date(
         let next = missing.next.saturating_add(SKIP);
         let cause = if damaged { Cause::Damaged } else { Cause::PowerLoss };
         let gap = Gap { to: next - 1, cause, lost: None };
-        Body::default()
-            .draft(header.salt, Kind::Statement, around.now, &Statement::Gap(gap))
-            .put(missing.next, &mut missing.bytes);
-        missing.next = next;
+        missing.put_behind(&Statement::Gap(gap), header.salt, around.now, next);
     }
     append(&tail, &missing.bytes)?;
     let newest = ring.map_or(header.start_id, |image| image.identity.start_id);

@@ -54,11 +54,13 @@ fn what_is_appended_comes_out_across_stops() {
 #[test]
 fn files_belong_to_their_owner_alone() {
     let place = Place::new();
-    let journal = place.open();
+    let ring = place.root.path().join("run/gluster/gnotify/0.ring");
+    let journal = Journal::open(Config { ring: ring.clone(), ..place.config() }).unwrap();
     let mode = |path: &std::path::Path| path.metadata().unwrap().permissions().mode() & 0o777;
     assert_eq!(mode(&place.dir()), 0o700);
-    assert_eq!(mode(place.ring().parent().unwrap()), 0o700);
-    assert_eq!(mode(&place.ring()), 0o600);
+    assert_eq!(mode(ring.parent().unwrap()), 0o700);
+    assert_ne!(mode(&place.root.path().join("run/gluster")), 0o700, "the host's own");
+    assert_eq!(mode(&ring), 0o600);
     assert_eq!(mode(&journal.stats().segment), 0o600);
     assert_eq!(mode(&place.dir().join("lock")), 0o600);
 }
@@ -253,6 +255,9 @@ fn a_journal_that_was_started_afresh_is_noticed() {
     let mut reader = Reader::open(&place.dir()).unwrap();
     read(&mut reader);
     std::fs::remove_dir_all(place.dir()).unwrap();
+    drop(place.open());
+    assert!(matches!(reader.next(), Err(ReadError::StartedAfresh { .. })));
+    // Also where the new one has gone on beyond the old one's numbers.
     drop(place.open());
     assert!(matches!(reader.next(), Err(ReadError::StartedAfresh { .. })));
 }

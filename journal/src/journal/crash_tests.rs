@@ -235,6 +235,18 @@ fn with_the_ring_of_another_boot() {
 }
 
 #[test]
+fn with_the_newest_segment_removed_by_hand() {
+    let prepare = |root: &Path| {
+        drop(killed_with_records_in_the_ring(root));
+        let mut ready = Ready::prepare(&config(root)).unwrap();
+        append(&ready, 3);
+        carry(&mut ready, 4, true);
+        fs::remove_file(&ready.segment.path).unwrap();
+    };
+    kill_everywhere(prepare, &after_six(&["gap trimmed", "start killed"]));
+}
+
+#[test]
 fn after_a_clean_stop() {
     let prepare = |root: &Path| {
         let journal = Journal::open(config(root)).unwrap();

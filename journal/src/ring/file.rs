@@ -2,15 +2,15 @@
 //!
 //! FORMAT: a page of head, then the words of the frames; `docs/format.md` draws it.
 
-use std::fs::{self, DirBuilder, File, OpenOptions};
+use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read, Write};
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
 use super::{Load, Mapping, Reserve, Slot};
-use crate::OpenError;
-use crate::disk::crash_point;
+use crate::disk::{crash_point, make_private_dir};
 use crate::sync::Ordering;
+use crate::{OpenError, sequence};
 
 /// The smallest ring, in bytes.
 pub const RING_MIN: usize = 1 << 20;
@@ -93,10 +93,7 @@ pub(crate) fn create(
     next: u64,
 ) -> Result<(Locked, Mapping), OpenError> {
     if let Some(dir) = path.parent() {
-        crash_point();
-        let mut builder = DirBuilder::new();
-        builder.recursive(true).mode(0o700);
-        builder.create(dir).map_err(|error| OpenError::io("make the directory", dir, error))?;
+        make_private_dir(dir).map_err(|error| OpenError::io("make the directory", dir, error))?;
     }
     let new = path.with_extension("ring.new");
     crash_point();
@@ -177,6 +174,15 @@ impl Image {
         };
         let mask = (size / 8).wrapping_sub(1);
         whole.then_some(Image { identity, words, mask })
+    }
+}
+
+impl Image {
+    /// The number that the ring's next entry would have had.
+    pub(crate) fn next_seq(&self) -> u64 {
+        let consumed = self.load(Slot::Next, Ordering::Relaxed);
+        let reserve = Reserve(self.load(Slot::Reserve, Ordering::Relaxed));
+        sequence::widen(reserve.low_seq(), consumed)
     }
 }
 

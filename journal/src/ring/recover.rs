@@ -98,8 +98,8 @@ impl Recovered {
         let written_off = drops.consumed.min(seq);
         if self.next < written_off {
             let lost = Some(written_off - self.next);
-            self.put(&gap(written_off - 1, drops.written_off, lost), drops);
-            self.next = written_off;
+            let statement = gap(written_off - 1, drops.written_off, lost);
+            self.put_behind(&statement, drops.salt, drops.time, written_off);
         }
         if self.next < seq {
             let statement = match (hole, drops.pending) {
@@ -107,15 +107,20 @@ impl Recovered {
                 (true, true) => gap(seq - 1, Cause::RingFull, None),
                 (false, _) => gap(seq - 1, Cause::RingFull, Some(seq - self.next)),
             };
-            self.put(&statement, drops);
-            self.next = seq;
+            self.put_behind(&statement, drops.salt, drops.time, seq);
         }
     }
 
-    fn put(&mut self, statement: &Statement<'_>, drops: &Drops) {
-        self.body
-            .draft(drops.salt, Kind::Statement, drops.time, statement)
-            .put(self.next, &mut self.bytes);
+    /// Appends a statement that covers the numbers from the next one to before `next`.
+    pub(crate) fn put_behind(
+        &mut self,
+        statement: &Statement<'_>,
+        salt: u32,
+        time: u64,
+        next: u64,
+    ) {
+        self.body.draft(salt, Kind::Statement, time, statement).put(self.next, &mut self.bytes);
+        self.next = next;
     }
 }
 
