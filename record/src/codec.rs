@@ -7,16 +7,16 @@
 use std::borrow::Cow;
 use std::fmt;
 
-use smallvec::SmallVec;
+mod body;
+
+pub use body::Body;
+use body::upper_bound;
 
 use crate::varint::{self, unzigzag, zigzag};
 use crate::{
     Caller, ClientId, FileType, Fop, Gfid, Link, Origin, Owner, Record, SetAttr, Source, Time,
     Xattr, set_attr,
 };
-
-/// The bytes of a body. Those of a common fop stay on the stack.
-pub type Body = SmallVec<[u8; 256]>;
 
 /// The longest body: a frame's length is 16 bits wide, and its head takes some of that.
 pub const BODY_MAX: usize = 65_000;
@@ -75,108 +75,109 @@ impl fmt::Display for DecodeError {
 
 impl std::error::Error for DecodeError {}
 
-/// Writes the body of `record` into `out`, which is emptied first, and returns the tag.
+/// Writes the body of `record` into `out`, in place of what is there, and returns the tag.
 ///
 /// `time` is that of the frame (nanoseconds since 1970): the client's change time is written as its
 /// distance from it. Extended attributes that would make the body longer than [`BODY_MAX`] are left
 /// out, which the record then says.
 pub fn encode(record: &Record<'_>, time: u64, out: &mut Body) -> u32 {
-    out.clear();
+    let mut out = out.begin(upper_bound(record));
     let mut tag = u32::from(record.origin.bits())
         | record.kind.map_or(0, |kind| (kind as u32) << bit::FILE_TYPE_SHIFT);
     let extra = more_fields(record);
     if extra != 0 {
         tag |= bit::MORE;
-        put(out, extra);
+        out.number(extra);
     }
     if let Some(gfid) = record.gfid {
         tag |= bit::GFID;
-        out.extend_from_slice(&gfid.0);
+        out.gfid(gfid);
     }
     if let Some(caller) = record.caller {
         tag |= bit::CALLER;
-        put(out, u64::from(caller.uid));
-        put(out, u64::from(caller.pid.cast_unsigned()));
+        out.number(u64::from(caller.uid));
+        out.number(u64::from(caller.pid.cast_unsigned()));
         if caller.gid != caller.uid {
             tag |= bit::OTHER_GID;
-            put(out, u64::from(caller.gid));
+            out.number(u64::from(caller.gid));
         }
     }
     if let Some(client) = record.client {
         tag |= bit::CLIENT;
-        put(out, u64::from(client.0));
+        out.number(u64::from(client.0));
     }
     if let Some(ctime) = record.ctime {
         tag |= bit::CTIME;
-        put(out, zigzag(ctime.wrapping_sub(time as i64)));
+        out.number(zigzag(ctime.wrapping_sub(time as i64)));
     }
     if let Some(offset) = record.offset {
         tag |= bit::OFFSET;
-        put(out, offset);
+        out.number(offset);
     }
     if let Some(length) = record.length {
         tag |= bit::LENGTH;
-        put(out, length);
+        out.number(length);
     }
     if let Some(size) = record.size {
         tag |= bit::SIZE;
-        put(out, zigzag(size.wrapping_sub(end_of_range(record)) as i64));
+        out.number(zigzag(size.wrapping_sub(end_of_range(record)) as i64));
     }
     if let Some(at) = &record.at {
         tag |= bit::AT;
-        out.extend_from_slice(&at.parent.0);
-        put_bytes(out, &at.name);
+        out.gfid(at.parent);
+        out.counted(&at.name);
     }
     if let Some(to) = &record.to {
         tag |= bit::TO;
         if record.at.as_ref().map(|at| at.parent) != Some(to.parent) {
             tag |= bit::TO_PARENT;
-            out.extend_from_slice(&to.parent.0);
+            out.gfid(to.parent);
         }
-        put_bytes(out, &to.name);
+        out.counted(&to.name);
     }
     if let Some(mode) = record.mode {
         tag |= bit::MODE;
-        put(out, u64::from(mode));
+        out.number(u64::from(mode));
     }
     if let Some(flags) = record.flags {
         tag |= bit::FLAGS;
-        put(out, u64::from(flags));
+        out.number(u64::from(flags));
     }
     if let Some(nlink) = record.nlink {
         tag |= bit::NLINK;
-        put(out, u64::from(nlink));
+        out.number(u64::from(nlink));
     }
     if let Some(last) = record.last_link {
         tag |= bit::LAST_LINK;
-        out.push(u8::from(last));
+        out.number(u64::from(last));
     }
     if let Some(owner) = record.owner {
         tag |= bit::OWNER;
-        put(out, u64::from(owner.uid));
-        put(out, u64::from(owner.gid));
+        out.number(u64::from(owner.uid));
+        out.number(u64::from(owner.gid));
     }
     if let Some(set) = &record.set {
         tag |= bit::SET;
-        put_set(out, set);
+        out.set(set);
     }
     if let Some(target) = &record.target {
-        put_bytes(out, target);
+        out.counted(target);
     }
     if let Some(rdev) = record.rdev {
-        put(out, rdev);
+        out.number(rdev);
     }
     if let Some(gfid) = record.replaced {
-        out.extend_from_slice(&gfid.0);
+        out.gfid(gfid);
     }
     if let Some(source) = record.source {
-        out.extend_from_slice(&source.gfid.0);
-        put(out, source.offset);
+        out.gfid(source.gfid);
+        out.number(source.offset);
     }
     if !record.xattrs.is_empty() || record.xattrs_cut {
         tag |= bit::XATTRS;
-        put_xattrs(out, record);
+        out.xattrs(record);
     }
+    out.end();
     tag
 }
 
@@ -281,69 +282,6 @@ fn more_fields(record: &Record<'_>) -> u64 {
         | field(record.rdev.is_some(), more::RDEV)
         | field(record.replaced.is_some(), more::REPLACED)
         | field(record.source.is_some(), more::SOURCE)
-}
-
-fn put(out: &mut Body, value: u64) {
-    let (bytes, len) = varint::encode(value);
-    out.extend_from_slice(&bytes[..len]);
-}
-
-fn put_bytes(out: &mut Body, bytes: &[u8]) {
-    put(out, bytes.len() as u64);
-    out.extend_from_slice(bytes);
-}
-
-fn put_time(out: &mut Body, time: Time) {
-    put(out, zigzag(time.sec));
-    put(out, u64::from(time.nsec));
-}
-
-fn put_set(out: &mut Body, set: &SetAttr) {
-    let has = |bits: u32| set.mask & bits != 0;
-    put(out, u64::from(set.mask));
-    if has(set_attr::MODE) {
-        put(out, u64::from(set.mode));
-    }
-    if has(set_attr::UID) {
-        put(out, u64::from(set.uid));
-    }
-    if has(set_attr::GID) {
-        put(out, u64::from(set.gid));
-    }
-    if has(set_attr::SIZE) {
-        put(out, set.size);
-    }
-    if has(set_attr::ATIME | set_attr::ATIME_NOW) {
-        put_time(out, set.atime);
-    }
-    if has(set_attr::MTIME | set_attr::MTIME_NOW) {
-        put_time(out, set.mtime);
-    }
-    if has(set_attr::CTIME) {
-        put_time(out, set.ctime);
-    }
-}
-
-/// Writes as many attributes as fit. The list ends with an empty name, or, where some were left
-/// out, with an empty name and a 1.
-fn put_xattrs(out: &mut Body, record: &Record<'_>) {
-    let mut cut = record.xattrs_cut;
-    for xattr in &record.xattrs {
-        let value_len = xattr.value.as_ref().map_or(0, |value| value.len());
-        if out.len() + xattr.name.len() + value_len + 3 * varint::MAX_LEN > BODY_MAX {
-            cut = true;
-            continue;
-        }
-        put_bytes(out, &xattr.name);
-        match &xattr.value {
-            None => put(out, 0),
-            Some(value) => {
-                put(out, value.len() as u64 + 1);
-                out.extend_from_slice(value);
-            }
-        }
-    }
-    out.extend_from_slice(&[0, u8::from(cut)]);
 }
 
 /// The fields of a body, taken one after the other.

@@ -1,0 +1,195 @@
+//! Where a body is written: a buffer on the stack that is large enough for all but the rarest record.
+//!
+//! This is the fop path. The buffer is as long as the record can need before the first field is written, so
+//! that no field asks whether it must grow.
+
+use std::fmt;
+use std::ops::Deref;
+
+use super::BODY_MAX;
+use crate::varint::{self, zigzag};
+use crate::{Gfid, Record, SetAttr, Time, set_attr};
+
+/// Bytes that need no heap.
+const INLINE: usize = 256;
+
+/// The bytes of a body.
+#[derive(Clone)]
+pub struct Body {
+    inline: [u8; INLINE],
+    /// Used in the place of `inline` where it is not empty.
+    heap: Vec<u8>,
+    len: usize,
+}
+
+impl Body {
+    /// An empty body.
+    #[must_use]
+    pub fn new() -> Body {
+        Body { inline: [0; INLINE], heap: Vec::new(), len: 0 }
+    }
+
+    /// Begins anew, with room for `room` bytes.
+    pub(super) fn begin(&mut self, room: usize) -> Writer<'_> {
+        self.heap.clear();
+        let bytes = if room <= INLINE {
+            &mut self.inline[..]
+        } else {
+            self.heap.resize(room, 0);
+            &mut self.heap[..]
+        };
+        Writer { bytes, at: 0, len: &mut self.len }
+    }
+}
+
+impl Default for Body {
+    fn default() -> Body {
+        Body::new()
+    }
+}
+
+impl Deref for Body {
+    type Target = [u8];
+
+    fn deref(&self) -> &[u8] {
+        let bytes = if self.heap.is_empty() { &self.inline[..] } else { &self.heap };
+        &bytes[..self.len]
+    }
+}
+
+impl fmt::Debug for Body {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Body").field(&&**self).finish()
+    }
+}
+
+/// The most bytes that the body of `record` can take: all numbers at their longest.
+pub(super) fn upper_bound(record: &Record<'_>) -> usize {
+    /// Five gfids and twenty-odd numbers.
+    const FIXED: usize = 136;
+    /// The numbers of a setattr, and those that few records have.
+    const RARE: usize = 150;
+    let rare = record.set.is_some()
+        || record.source.is_some()
+        || record.rdev.is_some()
+        || record.owner.is_some()
+        || record.replaced.is_some();
+    let name = |link: Option<&crate::Link<'_>>| link.map_or(0, |link| link.name.len());
+    let mut room = FIXED + name(record.at.as_ref()) + name(record.to.as_ref());
+    if rare {
+        room += RARE;
+    }
+    if let Some(target) = &record.target {
+        room += target.len() + varint::MAX_LEN;
+    }
+    if !record.xattrs.is_empty() || record.xattrs_cut {
+        let value = |xattr: &crate::Xattr<'_>| xattr.value.as_ref().map_or(0, |value| value.len());
+        let xattr = |xattr| 2 * varint::MAX_LEN + value(xattr);
+        let xattrs: usize = record.xattrs.iter().map(|x| x.name.len() + xattr(x)).sum();
+        room += 2 + xattrs.min(BODY_MAX);
+    }
+    room
+}
+
+/// A body that is being written.
+pub(super) struct Writer<'a> {
+    bytes: &'a mut [u8],
+    at: usize,
+    len: &'a mut usize,
+}
+
+impl Writer<'_> {
+    /// The body is what was written.
+    pub(super) fn end(self) {
+        *self.len = self.at;
+    }
+
+    #[inline]
+    fn byte(&mut self, byte: u8) {
+        self.bytes[self.at] = byte;
+        self.at += 1;
+    }
+
+    #[inline]
+    pub(super) fn number(&mut self, mut value: u64) {
+        while value > 0x7f {
+            self.byte(value as u8 | 0x80);
+            value >>= 7;
+        }
+        self.byte(value as u8);
+    }
+
+    #[inline]
+    pub(super) fn gfid(&mut self, gfid: Gfid) {
+        self.bytes[self.at..self.at + 16].copy_from_slice(&gfid.0);
+        self.at += 16;
+    }
+
+    #[inline]
+    fn raw(&mut self, bytes: &[u8]) {
+        self.bytes[self.at..self.at + bytes.len()].copy_from_slice(bytes);
+        self.at += bytes.len();
+    }
+
+    /// Bytes with their number in front.
+    #[inline]
+    pub(super) fn counted(&mut self, bytes: &[u8]) {
+        self.number(bytes.len() as u64);
+        self.raw(bytes);
+    }
+
+    fn time(&mut self, time: Time) {
+        self.number(zigzag(time.sec));
+        self.number(u64::from(time.nsec));
+    }
+
+    pub(super) fn set(&mut self, set: &SetAttr) {
+        let has = |bits: u32| set.mask & bits != 0;
+        self.number(u64::from(set.mask));
+        if has(set_attr::MODE) {
+            self.number(u64::from(set.mode));
+        }
+        if has(set_attr::UID) {
+            self.number(u64::from(set.uid));
+        }
+        if has(set_attr::GID) {
+            self.number(u64::from(set.gid));
+        }
+        if has(set_attr::SIZE) {
+            self.number(set.size);
+        }
+        if has(set_attr::ATIME | set_attr::ATIME_NOW) {
+            self.time(set.atime);
+        }
+        if has(set_attr::MTIME | set_attr::MTIME_NOW) {
+            self.time(set.mtime);
+        }
+        if has(set_attr::CTIME) {
+            self.time(set.ctime);
+        }
+    }
+
+    /// Writes as many attributes as fit. The list ends with an empty name and a byte that says whether
+    /// some were left out.
+    pub(super) fn xattrs(&mut self, record: &Record<'_>) {
+        let mut cut = record.xattrs_cut;
+        for xattr in &record.xattrs {
+            let value_len = xattr.value.as_ref().map_or(0, |value| value.len());
+            let len = xattr.name.len() + value_len + 2 * varint::MAX_LEN;
+            if self.at + len + 2 > BODY_MAX {
+                cut = true;
+                continue;
+            }
+            self.counted(&xattr.name);
+            match &xattr.value {
+                None => self.byte(0),
+                Some(value) => {
+                    self.number(value.len() as u64 + 1);
+                    self.raw(value);
+                }
+            }
+        }
+        self.byte(0);
+        self.byte(u8::from(cut));
+    }
+}
