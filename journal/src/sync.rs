@@ -15,3 +15,19 @@ pub(crate) use std::{
 };
 
 pub(crate) use std::sync::atomic::Ordering;
+
+/// Asks the kernel for [`remote_fence`], for this process. Whether it is to be had.
+pub(crate) fn register_remote_fence() -> bool {
+    #[cfg(all(test, loom))]
+    return false;
+    #[cfg(not(all(test, loom)))]
+    rustix::thread::membarrier(rustix::thread::MembarrierCommand::RegisterPrivateExpedited).is_ok()
+}
+
+/// Makes every thread of the process that runs now pass a sequentially consistent fence. Whether it did.
+pub(crate) fn remote_fence() -> bool {
+    #[cfg(all(test, loom))]
+    return false;
+    #[cfg(not(all(test, loom)))]
+    rustix::thread::membarrier(rustix::thread::MembarrierCommand::PrivateExpedited).is_ok()
+}
