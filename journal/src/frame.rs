@@ -1,8 +1,8 @@
 //! The frame: the one shape in which an entry lies in the ring and in a segment.
 //!
-//! FORMAT: `docs/format.md` draws it. All that the checksum covers, except the sequence number, is
-//! summed before a place in the ring is reserved, so that the time between reserving and committing,
-//! in which the drain has to wait, holds only a copy.
+//! FORMAT: `docs/format.md` draws it. The body is summed before a place in the ring is reserved, so that
+//! the time between reserving and committing, in which the drain has to wait, holds only 24 bytes more to
+//! sum and a copy.
 
 use crate::sequence;
 
@@ -43,7 +43,8 @@ pub(crate) struct Draft<'a> {
     tag: u32,
     time: u64,
     body: &'a [u8],
-    /// CRC32C of what is known by now.
+    salt: u32,
+    /// CRC32C of the body.
     sum: u32,
 }
 
@@ -60,8 +61,7 @@ impl<'a> Draft<'a> {
         debug_assert!(body.len() <= BODY_MAX && tag >> 28 == 0);
         let len = (HEAD + body.len()) as u32;
         let low = len | (kind as u32) << 16 | (tag >> 24) << 20 | u32::from(code) << 24;
-        let sum = sum_known(salt, low, time, body);
-        Draft { low, tag, time, body, sum }
+        Draft { low, tag, time, body, salt, sum: crc32c::crc32c(body) }
     }
 
     /// Length with padding, in 8-byte words.
@@ -72,7 +72,7 @@ impl<'a> Draft<'a> {
     /// The three words of the head; the first one commits the frame and is stored last.
     pub(crate) fn head(&self, seq: u64) -> [u64; 3] {
         let second = sequence::low(seq) | u64::from(self.tag & 0x00ff_ffff) << sequence::BITS;
-        let sum = crc32c::crc32c_append(self.sum, &second.to_le_bytes());
+        let sum = sum_head(self.sum, self.salt, self.low, second, self.time);
         [u64::from(self.low) | u64::from(sum) << 32, second, self.time]
     }
 
@@ -144,8 +144,7 @@ pub(crate) fn parse(bytes: &[u8], salt: u32) -> Parsed<'_> {
         return Parsed::Partial(padded);
     };
     let body = &bytes[HEAD..(commit & 0xffff) as usize];
-    let sum = sum_known(salt, commit as u32, time, body);
-    if crc32c::crc32c_append(sum, &second.to_le_bytes()) != (commit >> 32) as u32 {
+    if sum_head(crc32c::crc32c(body), salt, commit as u32, second, time) != (commit >> 32) as u32 {
         return Parsed::Broken;
     }
     Parsed::Whole(Frame {
@@ -167,12 +166,15 @@ fn word(bytes: &[u8], at: usize) -> Option<u64> {
     bytes.get(8 * at..)?.first_chunk().map(|bytes| u64::from_le_bytes(*bytes))
 }
 
-fn sum_known(salt: u32, low: u32, time: u64, body: &[u8]) -> u32 {
-    let mut head = [0; 16];
+/// The checksum of a frame from that of its body. One call for all of the head, because a call costs more than
+/// its bytes.
+fn sum_head(body: u32, salt: u32, low: u32, second: u64, time: u64) -> u32 {
+    let mut head = [0; HEAD];
     head[..4].copy_from_slice(&salt.to_le_bytes());
     head[4..8].copy_from_slice(&low.to_le_bytes());
-    head[8..].copy_from_slice(&time.to_le_bytes());
-    crc32c::crc32c_append(crc32c::crc32c(&head), body)
+    head[8..16].copy_from_slice(&second.to_le_bytes());
+    head[16..].copy_from_slice(&time.to_le_bytes());
+    crc32c::crc32c_append(body, &head)
 }
 
 #[cfg(test)]

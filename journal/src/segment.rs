@@ -32,7 +32,7 @@ pub struct Header {
     pub first_seq: u64,
     /// When it was made (nanoseconds since 1970).
     pub created: u64,
-    /// What the checksums of its frames begin with.
+    /// What the checksums of its frames cover besides them.
     pub(crate) salt: u32,
 }
 
