@@ -4,6 +4,8 @@
 //! the time between reserving and committing, in which the drain has to wait, holds only 24 bytes more to
 //! sum and a copy.
 
+use xxhash_rust::xxh3::xxh3_64_with_seed;
+
 use crate::sequence;
 
 /// Bytes in front of the body.
@@ -44,8 +46,8 @@ pub(crate) struct Draft<'a> {
     time: u64,
     body: &'a [u8],
     salt: u32,
-    /// CRC32C of the body.
-    sum: u32,
+    /// [`sum_body`] of the body.
+    sum: u64,
 }
 
 impl<'a> Draft<'a> {
@@ -61,7 +63,7 @@ impl<'a> Draft<'a> {
         debug_assert!(body.len() <= BODY_MAX && tag >> 28 == 0);
         let len = (HEAD + body.len()) as u32;
         let low = len | (kind as u32) << 16 | (tag >> 24) << 20 | u32::from(code) << 24;
-        Draft { low, tag, time, body, salt, sum: crc32c::crc32c(body) }
+        Draft { low, tag, time, body, salt, sum: sum_body(body, salt) }
     }
 
     /// Length with padding, in 8-byte words.
@@ -72,24 +74,30 @@ impl<'a> Draft<'a> {
     /// The three words of the head; the first one commits the frame and is stored last.
     pub(crate) fn head(&self, seq: u64) -> [u64; 3] {
         let second = sequence::low(seq) | u64::from(self.tag & 0x00ff_ffff) << sequence::BITS;
-        let sum = sum_head(self.sum, self.salt, self.low, second, self.time);
+        let sum = sum_head(self.sum, self.low, second, self.time);
         [u64::from(self.low) | u64::from(sum) << 32, second, self.time]
     }
 
-    /// The words of the body, the last one filled up with zeros.
-    pub(crate) fn body(&self) -> impl Iterator<Item = u64> {
+    /// Gives `store` each word of the body, the last one filled up with zeros.
+    #[inline]
+    pub(crate) fn each_word(&self, mut store: impl FnMut(u64)) {
         let (whole, rest) = self.body.as_chunks::<8>();
-        let mut last = [0; 8];
-        last[..rest.len()].copy_from_slice(rest);
-        let last = (!rest.is_empty()).then_some(u64::from_le_bytes(last));
-        whole.iter().map(|bytes| u64::from_le_bytes(*bytes)).chain(last)
+        for bytes in whole {
+            store(u64::from_le_bytes(*bytes));
+        }
+        if !rest.is_empty() {
+            let mut last = [0; 8];
+            last[..rest.len()].copy_from_slice(rest);
+            store(u64::from_le_bytes(last));
+        }
     }
 
     /// Appends the frame's bytes to `out`.
     pub(crate) fn put(&self, seq: u64, out: &mut Vec<u8>) {
-        for word in self.head(seq).into_iter().chain(self.body()) {
+        for word in self.head(seq) {
             out.extend_from_slice(&word.to_le_bytes());
         }
+        self.each_word(|word| out.extend_from_slice(&word.to_le_bytes()));
     }
 }
 
@@ -144,7 +152,7 @@ pub(crate) fn parse(bytes: &[u8], salt: u32) -> Parsed<'_> {
         return Parsed::Partial(padded);
     };
     let body = &bytes[HEAD..(commit & 0xffff) as usize];
-    if sum_head(crc32c::crc32c(body), salt, commit as u32, second, time) != (commit >> 32) as u32 {
+    if sum_head(sum_body(body, salt), commit as u32, second, time) != (commit >> 32) as u32 {
         return Parsed::Broken;
     }
     Parsed::Whole(Frame {
@@ -166,15 +174,18 @@ fn word(bytes: &[u8], at: usize) -> Option<u64> {
     bytes.get(8 * at..)?.first_chunk().map(|bytes| u64::from_le_bytes(*bytes))
 }
 
-/// The checksum of a frame from that of its body. One call for all of the head, because a call costs more than
-/// its bytes.
-fn sum_head(body: u32, salt: u32, low: u32, second: u64, time: u64) -> u32 {
-    let mut head = [0; HEAD];
-    head[..4].copy_from_slice(&salt.to_le_bytes());
-    head[4..8].copy_from_slice(&low.to_le_bytes());
-    head[8..16].copy_from_slice(&second.to_le_bytes());
-    head[16..].copy_from_slice(&time.to_le_bytes());
-    crc32c::crc32c_append(body, &head)
+/// The first half of the checksum. Keyed with the salt, so that bytes that a client chose are no frame.
+fn sum_body(body: &[u8], salt: u32) -> u64 {
+    xxh3_64_with_seed(body, u64::from(salt))
+}
+
+/// The checksum of a frame from that of its body. This half stands between reserving and committing.
+fn sum_head(body: u64, low: u32, second: u64, time: u64) -> u32 {
+    let mut head = [0; 20];
+    head[..4].copy_from_slice(&low.to_le_bytes());
+    head[4..12].copy_from_slice(&second.to_le_bytes());
+    head[12..].copy_from_slice(&time.to_le_bytes());
+    xxh3_64_with_seed(&head, body) as u32
 }
 
 #[cfg(test)]

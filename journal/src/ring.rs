@@ -59,6 +59,8 @@ pub(crate) trait Memory: Load {
     fn exchange(&self, slot: Slot, current: u64, new: u64) -> Result<u64, u64>;
     /// Adds, with [`Ordering::Relaxed`], wrapping around.
     fn add(&self, slot: Slot, value: u64);
+    /// Has the word brought near, for a store that comes soon.
+    fn fetch(&self, _slot: Slot) {}
 }
 
 /// The reserve word: a position (24 bits, in words) and the next sequence number (40 bits). It changes

@@ -8,6 +8,8 @@ use std::io;
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
+use xxhash_rust::xxh3::xxh3_64;
+
 use crate::ReadError;
 
 /// The format's version.
@@ -58,7 +60,7 @@ impl Header {
         bytes[32..40].copy_from_slice(&self.start_id.to_le_bytes());
         bytes[40..48].copy_from_slice(&self.first_seq.to_le_bytes());
         bytes[48..56].copy_from_slice(&self.created.to_le_bytes());
-        let sum = crc32c::crc32c(&bytes[..HEADER - 4]);
+        let sum = xxh3_64(&bytes[..HEADER - 4]) as u32;
         bytes[HEADER - 4..].copy_from_slice(&sum.to_le_bytes());
         bytes
     }
@@ -79,7 +81,7 @@ impl Header {
             _ => {}
         }
         let bytes: &[u8; HEADER] = fields.bytes.first_chunk().ok_or(BadHeader::Damaged)?;
-        let sum = crc32c::crc32c(&bytes[..HEADER - 4]).to_le_bytes();
+        let sum = (xxh3_64(&bytes[..HEADER - 4]) as u32).to_le_bytes();
         if version != Some(VERSION) || len != Some(HEADER as u16) || bytes[HEADER - 4..] != sum {
             return Err(BadHeader::Damaged);
         }

@@ -28,6 +28,9 @@ enum Full {
     Refuse,
 }
 
+/// Words of a cache line.
+const CACHE_LINE: u64 = 8;
+
 impl<M: Memory> Ring<M> {
     /// Appends a frame of a fop. Where there is no space, its number is used up, so that the drain
     /// sees that it is missing. Never [`Reserved::Refused`].
@@ -97,11 +100,18 @@ impl<M: Memory> Ring<M> {
         };
         store(1, second);
         store(2, time);
-        for (word, value) in (3..).zip(draft.body()) {
-            store(word, value);
-        }
+        let mut at = 3;
+        draft.each_word(|value| {
+            store(at, value);
+            at += 1;
+        });
         // Whoever sees this word sees the others.
         self.memory.store(Slot::Word(position), commit, Ordering::Release);
+        // The next frame, most likely of a like size, finds its cache lines here. Without this its first
+        // atomic operation waits for the stores of this one.
+        let next = position + draft.words();
+        self.memory.fetch(Slot::Word(next + CACHE_LINE));
+        self.memory.fetch(Slot::Word(next + 2 * CACHE_LINE));
     }
 
     /// Reserves as [`Ring::append`] does, and never commits: a fop that a kill cut off.

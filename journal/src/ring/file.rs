@@ -197,10 +197,9 @@ impl Load for Image {
 }
 
 fn sum(head: &[u64]) -> u64 {
-    head[..IDENTITY_WORDS - 1]
-        .iter()
-        .fold(0, |sum, word| crc32c::crc32c_append(sum, &word.to_le_bytes()))
-        .into()
+    let bytes: Vec<u8> =
+        head[..IDENTITY_WORDS - 1].iter().flat_map(|word| word.to_le_bytes()).collect();
+    xxhash_rust::xxh3::xxh3_64(&bytes)
 }
 
 fn words_of(bytes: &[u8; 16]) -> [u64; 2] {
