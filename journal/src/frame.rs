@@ -45,7 +45,6 @@ pub(crate) struct Draft<'a> {
     tag: u32,
     time: u64,
     body: &'a [u8],
-    salt: u32,
     /// [`sum_body`] of the body.
     sum: u64,
 }
@@ -63,7 +62,7 @@ impl<'a> Draft<'a> {
         debug_assert!(body.len() <= BODY_MAX && tag >> 28 == 0);
         let len = (HEAD + body.len()) as u32;
         let low = len | (kind as u32) << 16 | (tag >> 24) << 20 | u32::from(code) << 24;
-        Draft { low, tag, time, body, salt, sum: sum_body(body, salt) }
+        Draft { low, tag, time, body, sum: sum_body(body, salt) }
     }
 
     /// Length with padding, in 8-byte words.

@@ -39,15 +39,16 @@ const FLUSH_NAP: Duration = Duration::from_millis(1);
 pub struct Journal {
     shared: Arc<Shared>,
     ring_path: PathBuf,
-    threads: Option<Threads>,
+    /// None when it is stopped.
+    running: Mutex<Option<Running>>,
+}
+
+struct Running {
+    journal: JoinHandle<bool>,
+    sync: JoinHandle<()>,
     /// Held for their locks.
     _lock: File,
     _ring_lock: file::Locked,
-}
-
-struct Threads {
-    journal: JoinHandle<bool>,
-    sync: JoinHandle<()>,
 }
 
 /// What the journal's handle and its threads have in common.
@@ -142,7 +143,6 @@ impl Journal {
 
     /// Says that a client has gone, so that later segments do not repeat its name. False: the ring is
     /// full; the name is then repeated until the brick is started again.
-    #[expect(clippy::must_use_candidate, reason = "called for its effect, and mild if it fails")]
     pub fn client_gone(&self, id: ClientId) -> bool {
         self.offer(&Statement::ClientGone { id })
     }
@@ -153,10 +153,18 @@ impl Journal {
         self.offer_ahead(&Statement::Off)
     }
 
-    /// Says that recording is switched on again. False: the ring is full, and nothing was said; try again.
+    /// Says that recording is switched on again, and begins a slice: a consumer that looks at everything now
+    /// must hear of what changes afterwards. False: the ring is full, and nothing was said; try again.
     #[must_use]
     pub fn resume(&self) -> bool {
+        self.shared.slices.renew();
         self.offer_ahead(&Statement::On)
+    }
+
+    /// Says that a record could not be made: a gap will cover its number.
+    pub fn lost(&self) {
+        self.shared.ring.lose();
+        self.shared.bell.knock();
     }
 
     /// The running slice, from 1 in each start. `None` for the moment in which one ends: what happens
@@ -215,23 +223,16 @@ impl Journal {
         }
     }
 
-    /// Writes what is left and STOP, syncs, and ends the threads; waits some seconds at most where the
+    /// Writes what is left and STOP, syncs, and ends the threads; nothing can be appended then that would be
+    /// carried. Waits some seconds at most where the
     /// brick cannot be written. Whether all went well; otherwise the next start finds the rest in the ring.
-    #[expect(
-        clippy::must_use_candidate,
-        reason = "trouble was logged, and is told by the next start"
-    )]
-    pub fn stop(mut self) -> bool {
-        self.shut_down()
-    }
-
-    fn shut_down(&mut self) -> bool {
-        let Some(threads) = self.threads.take() else { return true };
+    pub fn stop(&self) -> bool {
+        let Some(running) = lock(&self.running).take() else { return true };
         self.shared.stopping.store(true, Ordering::SeqCst);
         self.shared.bell.wake();
-        let whole = threads.journal.join().unwrap_or(false);
+        let whole = running.journal.join().unwrap_or(false);
         self.shared.syncer.stop();
-        let synced = threads.sync.join().is_ok();
+        let synced = running.sync.join().is_ok();
         if whole {
             // Where it stays, the next start sees by the STOP that it is of no use.
             let _ = fs::remove_file(&self.ring_path);
@@ -260,7 +261,7 @@ impl Journal {
 
 impl Drop for Journal {
     fn drop(&mut self) {
-        self.shut_down();
+        self.stop();
     }
 }
 
@@ -378,9 +379,12 @@ impl Ready {
         Ok(Journal {
             shared,
             ring_path: config.ring,
-            threads: Some(Threads { journal, sync }),
-            _lock: self.lock,
-            _ring_lock: self.ring_lock,
+            running: Mutex::new(Some(Running {
+                journal,
+                sync,
+                _lock: self.lock,
+                _ring_lock: self.ring_lock,
+            })),
         })
     }
 }

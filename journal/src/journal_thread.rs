@@ -276,9 +276,20 @@ impl JournalThread {
         self.body
             .draft(self.shared.ring.salt(), Kind::Statement, clock::now(), &Statement::Gap(gap))
             .put(from, &mut bytes);
-        if let Err(error) = self.segment.append(&bytes) {
+        // Some inodes are marked as recorded in this slice by records that are lost: a consumer that looks at
+        // everything when it reads the gap must hear of what changes afterwards.
+        let shared = Arc::clone(&self.shared);
+        let mut failure = None;
+        shared.slices.end(|_| match self.segment.append(&bytes) {
+            Ok(()) => true,
+            Err(error) => {
+                failure = Some(error.source);
+                false
+            }
+        });
+        if let Some(error) = failure {
             self.segment.keep(0);
-            self.fail(&self.segment.path.clone(), &error.source);
+            self.fail(&self.segment.path.clone(), &error);
             return false;
         }
         self.outage = None;

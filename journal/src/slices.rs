@@ -33,16 +33,24 @@ impl Slices {
         self.state.load(Ordering::Relaxed) / 2
     }
 
-    /// Ends the slice with the statement that `append` commits; where that says false, it goes on.
-    /// Called by the journal thread alone.
+    /// Ends the slice with what `append` says; where that returns false, it goes on. Called by the journal thread
+    /// alone.
     pub(crate) fn end(&self, append: impl FnOnce(u64) -> bool) -> bool {
-        let state = self.state.load(Ordering::Relaxed);
         // Committing the statement publishes this too: a fop that still reads the number has made its
         // change before a consumer that saw the statement looks at the inode. Between the change and
         // the number, and between the statement and the look, lies a system call.
-        self.state.store(state + 1, Ordering::Relaxed);
-        let ended = append(state / 2);
-        self.state.store(if ended { state + 2 } else { state }, Ordering::Release);
+        let number = self.state.fetch_add(1, Ordering::Relaxed) / 2;
+        let ended = append(number);
+        if ended {
+            self.state.fetch_add(1, Ordering::Release);
+        } else {
+            self.state.fetch_sub(1, Ordering::Release);
+        }
         ended
+    }
+
+    /// Begins a new slice without a statement: what was recorded before is to be recorded again. By any thread.
+    pub(crate) fn renew(&self) {
+        self.state.fetch_add(2, Ordering::Release);
     }
 }

@@ -45,9 +45,10 @@ pub enum Statement<'a> {
         /// Its number.
         id: ClientId,
     },
-    /// Recording was switched off; changes from here to the next ON are not recorded.
+    /// Recording was switched off. Changes from here to the next ON are not recorded; of those that were under
+    /// way, some still are.
     Off,
-    /// Recording was switched on again.
+    /// Recording was switched on again. Changes that began before are not recorded, even if they end behind it.
     On,
     /// A statement of a later version.
     Unknown(u8),
@@ -135,7 +136,8 @@ pub struct Gap {
 /// Why entries are lost.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Cause {
-    /// The ring was full: the journal thread could not keep up.
+    /// The ring was full: the journal thread could not keep up. Or what wrote to it failed, which the brick's
+    /// log then says.
     RingFull,
     /// They could not be written to the brick.
     Io,

@@ -48,6 +48,20 @@ impl<M: Memory> Ring<M> {
         self.append_within(draft, self.memory.words(), Full::Refuse)
     }
 
+    /// Uses up a number for a frame that its author could not make, as for one that found no space.
+    pub(crate) fn lose(&self) {
+        let memory = &self.memory;
+        memory.add(Slot::Dropped, 1);
+        let mut reserve = Reserve(memory.load(Slot::Reserve, Ordering::Acquire));
+        loop {
+            let next = Reserve::new(reserve.position(), reserve.low_seq() + 1);
+            match memory.exchange(Slot::Reserve, reserve.0, next.0) {
+                Ok(_) => return,
+                Err(now) => reserve = Reserve(now),
+            }
+        }
+    }
+
     fn append_within(&self, draft: &Draft<'_>, limit: u64, full: Full) -> Reserved {
         let reserved = self.reserve(draft.words(), limit, full);
         if let Reserved::Place { position, seq } = reserved {

@@ -64,11 +64,18 @@ pub(crate) struct Image {
     mask: u64,
 }
 
-/// A file that holds a lock as long as it is open.
+/// A file on which we hold the lock.
 #[derive(Debug)]
 pub(crate) struct Locked {
-    /// Never read: it is held for its lock.
-    _file: File,
+    file: File,
+}
+
+impl Drop for Locked {
+    /// Closing the file would not do: its mapping keeps the lock.
+    fn drop(&mut self) {
+        // It is ours, and nothing can be done where the kernel fails to take it back.
+        let _ = self.file.unlock();
+    }
 }
 
 /// Takes the ring of a former start away from others, and reads it. `None` for the image where the file
@@ -82,7 +89,7 @@ pub(crate) fn read(path: &Path) -> Result<Option<(Locked, Option<Image>)>, OpenE
     lock(&file, path)?;
     let mut bytes = Vec::new();
     file.read_to_end(&mut bytes).map_err(|error| OpenError::io("read the ring", path, error))?;
-    Ok(Some((Locked { _file: file }, Image::decode(&bytes))))
+    Ok(Some((Locked { file }, Image::decode(&bytes))))
 }
 
 /// Makes an empty ring of `size` bytes, whose first number is `next`, in the place of any other.
@@ -110,7 +117,7 @@ pub(crate) fn create(
         .map_err(|error| OpenError::io("fill the ring", &new, error))?;
     crash_point();
     fs::rename(&new, path).map_err(|error| OpenError::io("put the ring in place", path, error))?;
-    Ok((Locked { _file: file }, mapping))
+    Ok((Locked { file }, mapping))
 }
 
 /// Writes the whole file, so that all of its memory is there: a full tmpfs is told now, not by a
