@@ -56,6 +56,8 @@ mod more {
     pub(super) const RDEV: u64 = 1 << 1;
     pub(super) const REPLACED: u64 = 1 << 2;
     pub(super) const SOURCE: u64 = 1 << 3;
+    /// Nothing in the body belongs to it.
+    pub(super) const UNCERTAIN: u64 = 1 << 4;
 }
 
 /// A body that is not a record.
@@ -195,6 +197,7 @@ pub fn decode(fop: Fop, tag: u32, time: u64, body: &[u8]) -> Result<Record<'_>, 
     record.kind = FileType::from_host((tag & bit::FILE_TYPE) >> bit::FILE_TYPE_SHIFT);
     let has = |bit: u32| tag & bit != 0;
     let extra = if has(bit::MORE) { body.number("field list")? } else { 0 };
+    record.uncertain = extra & more::UNCERTAIN != 0;
     if has(bit::GFID) {
         record.gfid = Some(body.gfid("gfid")?);
     }
@@ -270,6 +273,13 @@ pub fn decode(fop: Fop, tag: u32, time: u64, body: &[u8]) -> Result<Record<'_>, 
     Ok(record)
 }
 
+/// Whether the record with this tag and body is an uncertain one, without reading all of it.
+#[must_use]
+pub fn is_uncertain(tag: u32, body: &[u8]) -> bool {
+    let has = |extra| extra & more::UNCERTAIN != 0;
+    tag & bit::MORE != 0 && varint::decode(body).is_some_and(|(extra, _)| has(extra))
+}
+
 /// Where the changed range of a record ends: what its size is written relative to, because an
 /// appending write then needs one byte for it.
 fn end_of_range(record: &Record<'_>) -> u64 {
@@ -282,6 +292,7 @@ fn more_fields(record: &Record<'_>) -> u64 {
         | field(record.rdev.is_some(), more::RDEV)
         | field(record.replaced.is_some(), more::REPLACED)
         | field(record.source.is_some(), more::SOURCE)
+        | field(record.uncertain, more::UNCERTAIN)
 }
 
 /// The fields of a body, taken one after the other.

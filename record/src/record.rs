@@ -61,6 +61,9 @@ pub struct Record<'a> {
     /// Whether the fop took the last name away from an inode: from the subject of an UNLINK or
     /// RMDIR, from the replaced one of a RENAME.
     pub last_link: Option<bool>,
+    /// The change was under way when the brick was killed: it may have been made, or a part of it, or
+    /// nothing. Such a record has no more than the fop's arguments tell.
+    pub uncertain: bool,
 }
 
 impl Record<'_> {
@@ -92,6 +95,7 @@ impl Record<'_> {
             xattrs_cut: false,
             nlink: None,
             last_link: None,
+            uncertain: false,
         }
     }
 
