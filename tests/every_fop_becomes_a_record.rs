@@ -450,6 +450,21 @@ host_test!(through_gfapi, |t| {
             on("FTRUNCATE", &b, json!({"offset": 3, "size": 3})),
         ]
     });
+    w.case("an open that truncates, and a write at the end of a file", |w| {
+        // O_RDWR | O_TRUNC, O_RDWR | O_APPEND.
+        w.brick.gfapi().run(&[
+            &["open", "b", "/b", "514"],
+            &["open", "c", "/b", "1026"],
+            &["write", "c", "0", "0123456789"],
+        ]);
+        let b = w.gfid("b");
+        let more = json!({"length": 10, "size": 10});
+        vec![
+            record("OPEN", "open", &b, "file", json!({"flags": 0o1002})),
+            // Where an appended byte lands the host does not tell.
+            record("WRITE", "data", &b, "file", more),
+        ]
+    });
     w.case("metadata fops on open files", |w| {
         w.brick.gfapi().run(&[
             &["open", "a", "/a", "2"],

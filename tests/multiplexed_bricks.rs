@@ -87,6 +87,31 @@ host_test!(two_bricks_in_one_process, |t| {
     }
 });
 
+// The clients of a brick that is detached may stay connected to its process: then the host takes its graph down
+// while the next one comes up, and both want the journal.
+host_test!(a_brick_comes_back_while_it_still_goes, |t| {
+    let node = node(t);
+    node.multiplex();
+    let (stays, goes) = (volume(&node, "stays"), volume(&node, "goes"));
+    let mount = node.mount("goes", "goes");
+    let mut ledgers = Vec::new();
+    for round in 1..=5 {
+        let load = Load::start(mount.path(), 3, &format!("r{round}"));
+        std::thread::sleep(std::time::Duration::from_millis(150));
+        // Under way: a stop cuts these fops off.
+        node.stop_volume("goes");
+        node.start_volume("goes");
+        ledgers.push(load.stop());
+        wait_for("the mount to come back", || {
+            std::fs::create_dir(mount.path().join(format!("back{round}"))).is_ok()
+        });
+        let journal = journal_with(&goes, &format!("back{round}"));
+        assert_accounted(&journal);
+        ledgers.iter().for_each(|ledger| ledger.assert_recorded(&journal));
+    }
+    assert!(!node.brick_log(&stays).contains("no journal"), "{}", node.brick_log(&stays));
+});
+
 host_test!(options_change_under_load, |t| {
     let node = node(t);
     let brick = volume(&node, "v");

@@ -7,23 +7,21 @@ use std::sync::atomic::Ordering::Relaxed;
 use std::time::SystemTime;
 
 use gnotify_bindings::{Client, Fd, fd_ctx, inode_ctx};
-use gnotify_journal::{Appended, Journal};
+use gnotify_journal::Appended;
 use gnotify_record::effect::{Effect, effect, implies_open};
 use gnotify_record::{ClientId, FileType, Fop, Gfid, Origin, Record, SliceMark};
 
-use crate::instance::{Instance, Switches};
+use crate::brick_journal::BrickJournal;
+use crate::instance::Instance;
 use crate::observe::After;
 
-/// Writes the record of the fop that was `seen`, if its effect is one. `switches` are those of this reply.
-pub(crate) fn deliver(
-    instance: &Instance,
-    switches: Switches,
-    seen: After<'_>,
-    client: Option<Client<'_>>,
-) {
+/// Writes the record of the fop that was `seen`, if its effect is one. That the journal may have been switched
+/// off since it was wound does not matter: what was begun is recorded.
+pub(crate) fn deliver(instance: &Instance, seen: After<'_>, client: Option<Client<'_>>) {
     let Some(journal) = instance.journal() else { return };
     let After { pending, op_ret, opened, .. } = seen;
-    let policy = switches.policy();
+    let policy = instance.switches().policy();
+    let origin = pending.record.origin;
     let this = instance.this();
     match effect(&pending.record, op_ret, policy) {
         Effect::Nothing => return,
@@ -37,14 +35,14 @@ pub(crate) fn deliver(
             let slice = journal.slice().map(NonZeroU64::get);
             let marked = slice.zip(pending.inode.as_ref().map(|inode| inode.get()));
             if let Some((slice, inode)) = marked
-                && SliceMark(inode_ctx::get(inode, this)).has(slice, bit)
+                && SliceMark(inode_ctx::get(inode, this)).has(slice, bit, origin)
             {
                 instance.counters.repeated.fetch_add(1, Relaxed);
                 return;
             }
             let appended = append(instance, journal, &mut pending.record, client);
             if let (true, Some((slice, inode))) = (appended, marked) {
-                inode_ctx::update(inode, this, |mark| SliceMark(mark).with(slice, bit).0);
+                inode_ctx::update(inode, this, |mark| SliceMark(mark).with(slice, bit, origin).0);
             }
         }
     }
@@ -83,11 +81,11 @@ impl OpenMark {
 }
 
 /// Writes that an open file was closed for good.
-pub(crate) fn deliver_close(instance: &Instance, journal: &Journal, fop: Fop, fd: Fd<'_>) {
+pub(crate) fn deliver_close(instance: &Instance, journal: &BrickJournal, fop: Fop, fd: Fd<'_>) {
     let mark = fd_ctx::del(fd, instance.this()).map(OpenMark);
-    // A close has no frame: who opened the file is not known here, only from which process.
-    let internal = i32::try_from(fd.pid().cast_signed()).is_ok_and(|pid| pid < 0);
-    let origin = if internal { Origin::Internal } else { Origin::Client };
+    // A close has no frame: under whose name the file was opened is not known here, only from which process.
+    let pid = i32::try_from(fd.pid().cast_signed()).ok();
+    let origin = Origin::decide(pid.unwrap_or(0), false, true, None);
     let inode = fd.inode();
     let record = Record {
         gfid: inode.and_then(|inode| Gfid(inode.gfid()).known()),
@@ -102,7 +100,7 @@ pub(crate) fn deliver_close(instance: &Instance, journal: &Journal, fop: Fop, fd
 /// Writes `record` and says whether it is in the ring.
 fn append(
     instance: &Instance,
-    journal: &Journal,
+    journal: &BrickJournal,
     record: &mut Record<'_>,
     client: Option<Client<'_>>,
 ) -> bool {
@@ -110,7 +108,7 @@ fn append(
     write(instance, journal, record)
 }
 
-fn write(instance: &Instance, journal: &Journal, record: &Record<'_>) -> bool {
+fn write(instance: &Instance, journal: &BrickJournal, record: &Record<'_>) -> bool {
     match journal.append_record(record, now()) {
         Appended::Yes(_) => {
             instance.counters.recorded(record.fop);

@@ -12,6 +12,7 @@ use gnotify_bindings::{
     Dict, Fd, Frame, FromHost, Iatt, Inode, Loc, Xlator, unwind, wind, wind_tail,
 };
 use gnotify_record::Fop;
+use gnotify_record::effect::truncates;
 
 use crate::deliver::deliver;
 use crate::injected;
@@ -22,6 +23,7 @@ macro_rules! fops {
     ($(
         $name:ident $FOP:ident $NUMBER:ident ($($arg:ident: $type:ty),*)
             -> ($($answer:ident: $answer_type:ty),*)
+            $(changes if $condition:expr;)?
             before($before:ident) $observe:block
             after($after:ident) $complete:block
     )*) => {
@@ -41,10 +43,15 @@ macro_rules! fops {
                         // SAFETY: [host-args] the host calls its translators with a live frame that is
                         // ours to answer, and with ourselves.
                         unsafe { (Frame::from_raw(frame), Xlator::from_raw(this)) };
-                    let seen = Instance::of(this)
-                        .filter(|instance| instance.watches(Fop::$FOP))
+                    let instance = Instance::of(this);
+                    let seen = instance
+                        .filter(|instance| {
+                            let switches = instance.switches();
+                            switches.watch(Fop::$FOP.class())
+                                $(|| $condition && switches.journal())?
+                        })
                         .and_then(|instance| {
-                            instance.guarded(|| {
+                            instance.recording(|| {
                                 let _visit = instance.counters.visit();
                                 // SAFETY: [host-args] the arguments live until we wind.
                                 let given = unsafe { Option::<Dict<'_>>::from_host(xdata) };
@@ -59,7 +66,7 @@ macro_rules! fops {
                                     let $before = &mut seen;
                                     $observe
                                 }
-                                let (pending, xdata) = seen.finish();
+                                let (pending, xdata) = seen.finish(&instance.unlinks);
                                 injected::panic_on(injected::BEFORE, &pending.record);
                                 (Box::new(pending), xdata)
                             })
@@ -105,15 +112,15 @@ macro_rules! fops {
                     // SAFETY: [one-local] only `entry` winds to here, and it sets a Pending.
                     let pending = unsafe { frame.take_local::<Pending>() };
                     if let (Some(mut pending), Some(instance)) = (pending, Instance::of(this)) {
-                        instance.guarded(|| {
+                        instance.recording(|| {
                             let _visit = instance.counters.visit();
-                            let switches = instance.switches();
-                            if op_ret < 0 || !switches.watch(Fop::$FOP.class()) {
-                                return;
-                            }
                             // SAFETY: [host-args] the arguments live until we unwind.
                             let xdata = unsafe { Option::<Dict<'_>>::from_host(xdata) };
-                            let mut seen = After::new(&mut pending, op_ret, xdata);
+                            let mut seen =
+                                After::new(&mut pending, op_ret, xdata, &instance.unlinks);
+                            if op_ret < 0 {
+                                return;
+                            }
                             {
                                 $(#[allow(unused_variables)]
                                 let $answer =
@@ -124,7 +131,7 @@ macro_rules! fops {
                                 $complete
                             }
                             injected::panic_on(injected::AFTER, &seen.pending.record);
-                            deliver(instance, switches, seen, frame.caller().client);
+                            deliver(instance, seen, frame.caller().client);
                         });
                     }
                     // SAFETY: [host-args] what the child answered with.
@@ -154,25 +161,25 @@ fops! {
         loc: Option<Loc>, flags: i32, mode: u32, umask: u32, fd: Option<Fd>)
         -> (fd: Option<Fd>, inode: Option<Inode>, buf: Option<Iatt>,
             preparent: Option<Iatt>, postparent: Option<Iatt>)
-        before(see) { see.at(loc); see.flags(flags); }
+        before(see) { see.at(loc); see.flags(flags); see.birth_xattrs(); }
         after(see) { see.born(buf); see.opened(fd); }
 
     mkdir MKDIR GF_FOP_MKDIR(loc: Option<Loc>, mode: u32, umask: u32)
         -> (inode: Option<Inode>, buf: Option<Iatt>,
             preparent: Option<Iatt>, postparent: Option<Iatt>)
-        before(see) { see.at(loc); }
+        before(see) { see.at(loc); see.birth_xattrs(); }
         after(see) { see.born(buf); }
 
     mknod MKNOD GF_FOP_MKNOD(loc: Option<Loc>, mode: u32, rdev: u64, umask: u32)
         -> (inode: Option<Inode>, buf: Option<Iatt>,
             preparent: Option<Iatt>, postparent: Option<Iatt>)
-        before(see) { see.at(loc); see.rdev(rdev); }
+        before(see) { see.at(loc); see.rdev(rdev); see.birth_xattrs(); }
         after(see) { see.born(buf); see.device_only(); }
 
     symlink SYMLINK GF_FOP_SYMLINK(target: Option<&CStr>, loc: Option<Loc>, umask: u32)
         -> (inode: Option<Inode>, buf: Option<Iatt>,
             preparent: Option<Iatt>, postparent: Option<Iatt>)
-        before(see) { see.at(loc); see.target(target); }
+        before(see) { see.at(loc); see.target(target); see.birth_xattrs(); }
         after(see) { see.born(buf); }
 
     link LINK GF_FOP_LINK(oldloc: Option<Loc>, newloc: Option<Loc>)
@@ -184,12 +191,12 @@ fops! {
     rename RENAME GF_FOP_RENAME(oldloc: Option<Loc>, newloc: Option<Loc>)
         -> (buf: Option<Iatt>, preoldparent: Option<Iatt>, postoldparent: Option<Iatt>,
             prenewparent: Option<Iatt>, postnewparent: Option<Iatt>)
-        before(see) { see.subject(oldloc); see.at(oldloc); see.to(newloc); see.link_count(); }
+        before(see) { see.subject(oldloc); see.at(oldloc); see.to(newloc); see.replaced_loses_name(); }
         after(see) { see.renamed(buf); }
 
     unlink UNLINK GF_FOP_UNLINK(loc: Option<Loc>, xflags: i32)
         -> (preparent: Option<Iatt>, postparent: Option<Iatt>)
-        before(see) { see.subject(loc); see.at(loc); see.link_count(); }
+        before(see) { see.subject(loc); see.at(loc); see.subject_loses_name(); }
         after(see) { see.unlinked(); }
 
     rmdir RMDIR GF_FOP_RMDIR(loc: Option<Loc>, xflags: i32)
@@ -225,7 +232,7 @@ fops! {
         fd: Option<Fd>, vector: *mut libc::iovec, count: i32, offset: i64, flags: u32,
         iobref: *mut sys::iobref)
         -> (prebuf: Option<Iatt>, postbuf: Option<Iatt>)
-        before(see) { see.change_fd(fd); see.offset(offset); }
+        before(see) { see.change_fd(fd); see.write_at(fd, offset); }
         after(see) { see.changed(postbuf); see.moved(); }
 
     truncate TRUNCATE GF_FOP_TRUNCATE(loc: Option<Loc>, offset: i64)
@@ -312,6 +319,7 @@ fops! {
     // Opens; closes are callbacks and not fops, they stand in life.rs.
     open OPEN GF_FOP_OPEN(loc: Option<Loc>, flags: i32, fd: Option<Fd>)
         -> (fd: Option<Fd>)
+        changes if truncates(Fop::OPEN, Some(flags.cast_unsigned()));
         before(see) { see.subject(loc); see.flags(flags); }
         after(see) { see.opened(fd); }
 

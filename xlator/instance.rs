@@ -4,29 +4,28 @@
 //! process carries many bricks.
 
 use std::sync::atomic::{AtomicU32, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, TryLockError};
 use std::time::{Duration, Instant};
 
 use gnotify_bindings::guard::guard;
 use gnotify_bindings::log::{self, Level};
-use gnotify_bindings::{SharedXlator, Xlator, this};
-use gnotify_journal::{self as journal, Journal, OpenError};
+use gnotify_bindings::{SharedXlator, Xlator};
+use gnotify_journal::{self as journal, Config};
 use gnotify_record::effect::{Detail, Policy};
 use gnotify_record::{Class, Fop, Gfid};
 
+use crate::brick_journal::BrickJournal;
 use crate::clients::Clients;
 use crate::counters::Counters;
 use crate::fops;
 use crate::options::Options;
+use crate::unlinks::Unlinks;
 
 /// Where a brick's journal is, below the brick's directory.
 const JOURNAL_DIR: &str = ".glusterfs/gnotify";
 
-/// How long the journal of a predecessor that is on its way out is waited for.
-const PREDECESSOR_PATIENCE: Duration = Duration::from_secs(20);
-
 /// How long a reconfigure waits for room in the ring.
-const STATEMENT_PATIENCE: Duration = Duration::from_secs(5);
+const STATEMENT_PATIENCE: Duration = Duration::from_millis(200);
 
 /// What the fop path must know of the options, in one word: it is read once a visit.
 #[derive(Debug, Clone, Copy)]
@@ -54,6 +53,11 @@ impl Switches {
         self.0 & bit != 0
     }
 
+    /// Whether there is a journal to write to.
+    pub(crate) fn journal(self) -> bool {
+        self.has(Self::JOURNAL)
+    }
+
     /// Whether a fop of this class may become a record.
     pub(crate) fn watch(self, class: Option<Class>) -> bool {
         self.has(Self::JOURNAL) && (class != Some(Class::OpenClose) || self.has(Self::OPENS))
@@ -75,8 +79,9 @@ pub(crate) struct Instance {
     switches: AtomicU32,
     /// Opened when the journal is first switched on, and kept until fini: switching it off pauses it, so
     /// that a fop in flight never finds it gone.
-    journal: OnceLock<Journal>,
+    journal: OnceLock<Arc<BrickJournal>>,
     pub(crate) clients: Clients,
+    pub(crate) unlinks: Unlinks,
     pub(crate) counters: Counters,
     settings: Mutex<Settings>,
 }
@@ -98,6 +103,7 @@ impl Instance {
             switches: AtomicU32::new(Switches::OFF.0),
             journal: OnceLock::new(),
             clients: Clients::new(),
+            unlinks: Unlinks::new(),
             counters: Counters::new(),
             settings: Mutex::new(Settings { options: None, refused: None }),
         }
@@ -106,8 +112,8 @@ impl Instance {
     /// The instance of `this`; none before init and after fini.
     #[inline]
     pub(crate) fn of<'a>(this: Xlator<'a>) -> Option<&'a Instance> {
-        // SAFETY: [instance] private is null or what init stored, and fini, which frees it, runs when no
-        // call into the translator is under way or can come.
+        // SAFETY: [instance] private is null or what init stored, which is not freed while a call that may have
+        // read it is under way.
         unsafe { this.private().cast::<Instance>().as_ref() }
     }
 
@@ -123,8 +129,16 @@ impl Instance {
     }
 
     #[inline]
-    pub(crate) fn journal(&self) -> Option<&Journal> {
-        self.journal.get()
+    pub(crate) fn journal(&self) -> Option<&BrickJournal> {
+        self.journal.get().map(|journal| &**journal)
+    }
+
+    /// Ends the instance's work. What the host still calls finds nothing to do.
+    pub(crate) fn close(&self) {
+        self.switches.store(Switches::OFF.0, Ordering::Release);
+        if let Some(journal) = self.journal.get() {
+            journal.close(self.this);
+        }
     }
 
     pub(crate) fn this(&self) -> Xlator<'_> {
@@ -133,7 +147,11 @@ impl Instance {
 
     /// The settings, unless a reconfigure holds them: a statedump must not wait.
     pub(crate) fn try_settings(&self) -> Option<MutexGuard<'_, Settings>> {
-        self.settings.try_lock().ok()
+        match self.settings.try_lock() {
+            Ok(settings) => Some(settings),
+            Err(TryLockError::Poisoned(settings)) => Some(settings.into_inner()),
+            Err(TryLockError::WouldBlock) => None,
+        }
     }
 
     /// Runs `body`; a panic in it is counted (the hook has logged it) and gives none.
@@ -146,6 +164,17 @@ impl Instance {
                 None
             }
         }
+    }
+
+    /// Runs `body`, which sees to the record of a fop; a panic in it costs the record, which the journal then
+    /// tells as a gap.
+    #[inline]
+    pub(crate) fn recording<T>(&self, body: impl FnOnce() -> T) -> Option<T> {
+        let done = self.guarded(body);
+        if let (None, Some(journal)) = (&done, self.journal()) {
+            self.guarded(|| journal.lost());
+        }
+        done
     }
 
     /// Makes `options` true: opens, pauses or resumes the journal. What cannot be is logged, and the fops
@@ -181,8 +210,8 @@ impl Instance {
         settings.options = Some(options);
     }
 
-    /// Has a statement written; where the ring is full, waits for room. This is the host's thread for
-    /// management, on which no fop waits.
+    /// Has a statement written; where the ring is full, waits a moment for room. This is one of the host's event
+    /// threads: it must not wait long.
     fn say(&self, statement: &str, offer: impl Fn() -> bool) {
         let end = Instant::now() + STATEMENT_PATIENCE;
         while !offer() {
@@ -194,22 +223,6 @@ impl Instance {
                     format_args!("the journal's ring is full: {statement} is not on record"),
                 );
                 return;
-            }
-            std::thread::sleep(Duration::from_millis(5));
-        }
-    }
-
-    /// Opens the journal, and waits for it where a predecessor still holds it: with brick multiplexing the
-    /// host attaches a brick while another thread is still taking down its former graph, and a restarted
-    /// brick may meet the end of the old process. No fop has come yet that could miss its record.
-    fn open_after_predecessor(&self, config: journal::Config) -> Result<Journal, OpenError> {
-        let end = Instant::now() + PREDECESSOR_PATIENCE;
-        loop {
-            let opened = Journal::open(config.clone());
-            let held = matches!(opened, Err(OpenError::InUse { .. }));
-            // Another one in this very graph is no predecessor: it will stay.
-            if !held || self.is_beside_another() || Instant::now() > end {
-                return opened;
             }
             std::thread::sleep(Duration::from_millis(5));
         }
@@ -229,15 +242,20 @@ impl Instance {
             "there is no storage translator below that names the brick's directory; \
              set the option brick-path",
         )?;
-        let config = journal::Config {
-            dir: brick.join(JOURNAL_DIR),
-            ring: options.ring_dir.join(journal::ring_path(&brick).file_name().unwrap_or_default()),
+        let ring = journal::ring_path(&brick);
+        let ring = options.ring_dir.join(ring.file_name().unwrap_or_default());
+        // Another one in this very graph will stay, and writes the journal if it was the first.
+        let predecessor = !self.is_beside_another();
+        let dir = brick.join(JOURNAL_DIR);
+        let journal = BrickJournal::open(dir, self.this, predecessor, |dir, host| Config {
+            dir,
+            ring,
             ring_size: options.ring_size,
             limits: options.limits,
-            host: Arc::new(JournalHost(self.this)),
-        };
-        let opened = self.open_after_predecessor(config).map_err(|error| error.to_string())?;
-        let stats = opened.stats();
+            host,
+        })
+        .map_err(|error| error.to_string())?;
+        let stats = journal.stats();
         log::log(
             this,
             Level::Info,
@@ -251,26 +269,7 @@ impl Instance {
             ),
         );
         // Only `apply` sets it, and it holds the settings.
-        let _ = self.journal.set(opened);
+        let _ = self.journal.set(journal);
         Ok(())
-    }
-}
-
-/// How the journal's own threads reach the host's log.
-#[derive(Debug)]
-struct JournalHost(SharedXlator);
-
-impl journal::Host for JournalHost {
-    fn thread_started(&self) {
-        this::adopt(self.0.get());
-    }
-
-    fn log(&self, level: journal::Level, text: &str) {
-        let level = match level {
-            journal::Level::Error => Level::Error,
-            journal::Level::Warning => Level::Warning,
-            journal::Level::Info => Level::Info,
-        };
-        log::log(self.0.get(), level, 0, format_args!("{text}"));
     }
 }

@@ -4,6 +4,7 @@
 //! is decided in `gnotify-record`, where records go in `gnotify-journal`, and how the host is spoken to in
 //! `gnotify-bindings`. The host looks up one symbol, `xlator_api`.
 
+mod brick_journal;
 mod clients;
 mod counters;
 mod deliver;
@@ -14,6 +15,7 @@ mod instance;
 mod life;
 mod observe;
 mod options;
+mod unlinks;
 
 use gnotify_bindings::notify::as_variadic;
 use gnotify_bindings::sys;

@@ -9,6 +9,8 @@ use gnotify_bindings::log::{self, Level};
 use gnotify_bindings::option::option_in;
 use gnotify_bindings::{Client, Dict, Fd, Xlator, abi, guard, notify, sys};
 use gnotify_record::Fop;
+use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
 use crate::deliver::deliver_close;
 use crate::instance::Instance;
@@ -46,7 +48,7 @@ fn start(this: Xlator<'_>) -> i32 {
         );
         return -1;
     }
-    // SAFETY: [joined-threads] only the journal's threads get it, and dropping the instance joins them.
+    // SAFETY: [joined-threads] the instance gives it to the journal's threads, and takes it back in fini.
     let instance = Box::new(Instance::new(unsafe { this.share() }));
     // Whatever goes wrong from here on costs the journal and not the brick.
     instance.guarded(|| instance.apply(read_options(this, this.options())));
@@ -75,18 +77,32 @@ fn read_options(this: Xlator<'_>, options: Option<Dict<'_>>) -> Options {
 }
 
 /// The host takes an instance down: a brick is detached from a shared process, or a client's graph is
-/// replaced. No call into it is under way.
+/// replaced. No fop of it is under way.
 pub(crate) unsafe extern "C" fn fini(this: *mut sys::xlator_t) {
     // SAFETY: [this-xlator] the host ends a live translator.
     let this = unsafe { Xlator::from_raw(this) };
-    let instance = this.private().cast::<Instance>();
-    this.set_private(core::ptr::null_mut());
+    let instance = this.set_private(core::ptr::null_mut()).cast::<Instance>();
     if !instance.is_null() {
         // SAFETY: [instance] init made it from a Box, and it is taken once: the slot is empty now.
         let instance = unsafe { Box::from_raw(instance) };
-        // Joins the journal's threads. A panic in here has been logged by the hook.
-        let _ = guard::guard(|| drop(instance));
+        // A panic in here has been logged by the hook.
+        let _ = guard::guard(|| {
+            instance.close();
+            bury(instance);
+        });
     }
+}
+
+/// Frees an instance, but not at once. The host tells every brick of a process about every client, and dumps the
+/// state of all, from other threads and with no more than a look at a flag of the translator: one of them may
+/// have found the instance a moment ago.
+fn bury(instance: Box<Instance>) {
+    /// Such a call takes microseconds; a state dump of many bricks may take seconds.
+    const REST: Duration = Duration::from_secs(60);
+    static BURIED: Mutex<Vec<(Instant, Box<Instance>)>> = Mutex::new(Vec::new());
+    let mut buried = BURIED.lock().unwrap_or_else(PoisonError::into_inner);
+    buried.retain(|(since, _)| since.elapsed() < REST);
+    buried.push((Instant::now(), instance));
 }
 
 /// An event of the graph. None is for us, and each goes on.

@@ -13,14 +13,20 @@ use gnotify_record::{
     set_attr,
 };
 
+use crate::unlinks::{Unlink, Unlinks};
+
 /// The longest value of an extended attribute that is recorded.
 const XATTR_VALUE_MAX: usize = 4096;
 
 /// The mark that GlusterFS's own translators set on their requests (stock: glusterfs.h).
 const INTERNAL_FOP: &CStr = c"glusterfs-internal-fop";
 
-/// Asks the storage translator how many names an inode had before one of them went (stock: glusterfs.h).
-const LINK_COUNT: &CStr = c"get-link-count";
+/// Asks the storage translator how many names an inode had before one of them goes (stock: glusterfs.h). It
+/// has looked that up anyway; of its two ways to answer this is the one that takes no lock and cannot fail.
+const ASK_LINK_COUNT: &CStr = c"gf_request_link_count";
+
+/// Its answer; there is none where a rename found no inode to replace.
+const LINK_COUNT: &CStr = c"gf_response_link_count";
 
 /// A fop that was wound and whose reply is awaited: hangs on its frame.
 #[derive(Debug)]
@@ -28,8 +34,10 @@ pub(crate) struct Pending {
     pub(crate) record: Record<'static>,
     /// The inode whose slice mark decides whether the record is a repetition, held until the reply.
     pub(crate) inode: Option<InodeRef>,
-    /// We asked for the link count, and the client did not: it must not see the answer.
+    /// We asked for the link count, and the caller did not: it must not see the answer.
     asked_link_count: bool,
+    /// The inode that loses a name by this fop.
+    unlink: Option<Unlink>,
 }
 
 /// What is seen when a fop comes down.
@@ -40,7 +48,7 @@ pub(crate) struct Before<'a> {
     xattr_values: bool,
     record: Record<'static>,
     inode: Option<InodeRef>,
-    wants_link_count: bool,
+    loses_name: Option<Gfid>,
 }
 
 impl<'a> Before<'a> {
@@ -54,7 +62,7 @@ impl<'a> Before<'a> {
         record.caller = Some(Who { uid: caller.uid, gid: caller.gid, pid: caller.pid });
         record.ctime =
             caller.ctime.and_then(|(sec, nsec)| sec.checked_mul(1_000_000_000)?.checked_add(nsec));
-        Before { caller, xdata, xattr_values, record, inode: None, wants_link_count: false }
+        Before { caller, xdata, xattr_values, record, inode: None, loses_name: None }
     }
 
     /// The entry that appears, disappears or moves.
@@ -96,6 +104,14 @@ impl<'a> Before<'a> {
 
     pub(crate) fn flags(&mut self, flags: i32) {
         self.record.flags = Some(flags.cast_unsigned());
+    }
+
+    /// The first byte that a write changes. A file that is open for appending is written at its end, wherever
+    /// the client believes that to be.
+    pub(crate) fn write_at(&mut self, fd: Option<Fd<'_>>, offset: i64) {
+        if fd.is_none_or(|fd| fd.flags() & libc::O_APPEND == 0) {
+            self.offset(offset);
+        }
     }
 
     /// The first byte that changes; the host's offsets are never negative.
@@ -173,40 +189,91 @@ impl<'a> Before<'a> {
         }
     }
 
-    /// A name goes: the reply shall say how many the inode had.
-    pub(crate) fn link_count(&mut self) {
-        self.wants_link_count = true;
+    /// The extended attributes that a new inode gets with its birth: those in the xdata that are in one of the
+    /// namespaces of extended attributes. The rest of an xdata is talk between translators.
+    pub(crate) fn birth_xattrs(&mut self) {
+        const NAMESPACES: [&[u8]; 4] = [b"user.", b"system.", b"security.", b"trusted."];
+        self.xattrs(self.xdata);
+        self.record
+            .xattrs
+            .retain(|xattr| NAMESPACES.iter().any(|space| xattr.name.starts_with(space)));
+    }
+
+    /// The subject loses a name: the reply shall say how many it had.
+    pub(crate) fn subject_loses_name(&mut self) {
+        self.loses_name = self.record.gfid;
+    }
+
+    /// So does the inode that a rename may replace.
+    pub(crate) fn replaced_loses_name(&mut self) {
+        self.loses_name = self.record.replaced;
     }
 
     /// What hangs on the frame until the reply, and the xdata to wind with in the place of the caller's.
-    pub(crate) fn finish(mut self) -> (Pending, Option<OwnedDict>) {
+    pub(crate) fn finish(mut self, unlinks: &Unlinks) -> (Pending, Option<OwnedDict>) {
         let parent = self.record.at.as_ref().map(|at| at.parent);
         let internal = self.xdata.is_some_and(|xdata| xdata.contains(INTERNAL_FOP));
         let sent = self.caller.client.is_some() || self.caller.is_fop();
         self.record.origin = Origin::decide(self.caller.pid, internal, sent, parent);
         let mut xdata = None;
-        if self.wants_link_count && !self.xdata.is_some_and(|xdata| xdata.contains(LINK_COUNT)) {
+        if self.loses_name.is_some()
+            && !self.xdata.is_some_and(|xdata| xdata.contains(ASK_LINK_COUNT))
+        {
             xdata = OwnedDict::copy_with_ref(self.xdata)
-                .and_then(|mut dict| dict.set_i32(LINK_COUNT, 1).then_some(dict));
+                .and_then(|mut dict| dict.set_i32(ASK_LINK_COUNT, 1).then_some(dict));
         }
-        let asked_link_count = xdata.is_some();
-        (Pending { record: self.record, inode: self.inode, asked_link_count }, xdata)
+        let pending = Pending {
+            record: self.record,
+            inode: self.inode,
+            asked_link_count: xdata.is_some(),
+            unlink: self.loses_name.map(|gfid| unlinks.begin(gfid)),
+        };
+        (pending, xdata)
     }
 }
 
-/// What is seen when the reply of a fop that succeeded comes up.
+/// What is seen when the reply of a fop comes up.
 #[derive(Debug)]
 pub(crate) struct After<'a> {
     pub(crate) pending: &'a mut Pending,
     pub(crate) op_ret: i32,
     /// The file that was opened, if one was.
     pub(crate) opened: Option<Fd<'a>>,
-    xdata: Option<Dict<'a>>,
+    /// How many names an inode had before it lost one, as far as it is known.
+    names_before: Option<Names>,
+}
+
+/// How many names an inode had before it lost one.
+#[derive(Debug, Clone, Copy)]
+struct Names {
+    count: u32,
+    /// No other name of it went at the same time.
+    exact: bool,
+}
+
+impl Names {
+    /// How many are left.
+    fn left(self) -> Option<u32> {
+        (self.exact || self.count <= 1).then(|| self.count.saturating_sub(1))
+    }
 }
 
 impl<'a> After<'a> {
-    pub(crate) fn new(pending: &'a mut Pending, op_ret: i32, xdata: Option<Dict<'a>>) -> Self {
-        After { pending, op_ret, opened: None, xdata }
+    /// Takes the answer to what we asked for out of the reply, which the caller does not get to see unless it
+    /// asked too.
+    pub(crate) fn new(
+        pending: &'a mut Pending,
+        op_ret: i32,
+        xdata: Option<Dict<'a>>,
+        unlinks: &Unlinks,
+    ) -> Self {
+        let exact = pending.unlink.take().is_some_and(|unlink| unlinks.end(unlink));
+        let count = xdata.and_then(|xdata| xdata.u32(LINK_COUNT));
+        if let (Some(xdata), Some(_), true) = (xdata, count, pending.asked_link_count) {
+            xdata.hold().del(LINK_COUNT);
+        }
+        let names_before = count.map(|count| Names { count, exact });
+        After { pending, op_ret, opened: None, names_before }
     }
 
     /// A file was opened.
@@ -268,12 +335,10 @@ impl<'a> After<'a> {
         self.pending.record.length = u64::try_from(self.op_ret).ok();
     }
 
-    /// A name of the subject went; the storage translator says how many it had. (It says 0 in the place of
-    /// 1, because it has removed its own link to the inode by then.)
+    /// A name of the subject went.
     pub(crate) fn unlinked(&mut self) {
-        let before = self.take_link_count();
         let record = &mut self.pending.record;
-        record.nlink = before.map(|count| count.saturating_sub(1));
+        record.nlink = self.names_before.and_then(Names::left);
         record.last_link = record.nlink.map(|left| left == 0);
     }
 
@@ -284,7 +349,6 @@ impl<'a> After<'a> {
 
     /// A name moved, and perhaps took the place of another inode's.
     pub(crate) fn renamed(&mut self, iatt: Option<Iatt<'_>>) {
-        let before = self.take_link_count();
         let record = &mut self.pending.record;
         if let Some(iatt) = iatt {
             record.gfid = Gfid(iatt.gfid()).known().or(record.gfid);
@@ -292,19 +356,17 @@ impl<'a> After<'a> {
             record.nlink = Some(iatt.nlink());
         }
         if record.replaced.is_some() {
-            let directory = record.kind == Some(FileType::Directory);
-            record.last_link = if directory { Some(true) } else { before.map(|count| count <= 1) };
+            match self.names_before {
+                // It was gone when its turn came.
+                None if self.pending.asked_link_count => record.replaced = None,
+                names => {
+                    let left = names.and_then(Names::left);
+                    let directory = record.kind == Some(FileType::Directory);
+                    record.last_link =
+                        if directory { Some(true) } else { left.map(|left| left == 0) };
+                }
+            }
         }
-    }
-
-    /// The answer to [`Before::link_count`], which the client does not get to see unless it asked too.
-    fn take_link_count(&mut self) -> Option<u32> {
-        let xdata = self.xdata?;
-        let count = xdata.u32(LINK_COUNT);
-        if count.is_some() && self.pending.asked_link_count {
-            xdata.hold().del(LINK_COUNT);
-        }
-        count
     }
 }
 

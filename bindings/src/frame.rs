@@ -85,7 +85,6 @@ impl Frame {
         // SAFETY: [live-frame] `local` of a frame that was given to us is ours alone.
         unsafe {
             let slot = &raw mut (*self.as_ptr()).local;
-            debug_assert!((*slot).is_null(), "frame->local is already set");
             *slot = Box::into_raw(local).cast::<c_void>();
         }
     }

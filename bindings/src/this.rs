@@ -27,9 +27,10 @@ pub(crate) fn enter(xlator: *mut sys::xlator_t) -> Restore {
     Restore(before)
 }
 
-/// Makes `this` the running translator for the rest of this thread: the first act of a thread of our own.
-pub fn adopt(this: Xlator<'_>) {
-    set(this.as_ptr());
+/// Makes `this` the running translator of a thread of our own until [`Restore::put_back`]: the host's log asks
+/// which one it is.
+pub fn within(this: Xlator<'_>) -> Restore {
+    enter(this.as_ptr())
 }
 
 /// The running translator; null only when the host is not initialised.

@@ -5,6 +5,7 @@
 use core::ffi::{CStr, c_char, c_void};
 use core::marker::PhantomData;
 use core::ptr::NonNull;
+use core::sync::atomic::{AtomicPtr, Ordering};
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
 use std::path::PathBuf;
@@ -132,14 +133,19 @@ impl<'a> Xlator<'a> {
     /// What [`Xlator::set_private`] stored, null before.
     #[inline]
     pub fn private(self) -> *mut c_void {
-        // SAFETY: [this-xlator] the slot is ours; the host only clears it, after fini.
-        unsafe { (*self.as_ptr()).private }
+        self.private_slot().load(Ordering::Acquire)
     }
 
-    /// Stores the plugin's own state. What it points to stays the plugin's to free, in fini.
-    pub fn set_private(self, private: *mut c_void) {
-        // SAFETY: [this-xlator] as in `private`; init and fini are the only writers and run alone.
-        unsafe { (*self.as_ptr()).private = private };
+    /// Stores the plugin's own state and returns what was there. What it points to stays the plugin's to free.
+    pub fn set_private(self, private: *mut c_void) -> *mut c_void {
+        self.private_slot().swap(private, Ordering::AcqRel)
+    }
+
+    #[inline]
+    fn private_slot(self) -> &'a AtomicPtr<c_void> {
+        // SAFETY: [this-xlator] the slot is ours, and the host only clears it, after fini. An atomic, because the
+        // host's callbacks about clients and its state dump may come while another thread is in fini.
+        unsafe { AtomicPtr::from_ptr(&raw mut (*self.as_ptr()).private) }
     }
 
     /// A handle for threads of our own.

@@ -52,11 +52,21 @@ pub fn effect(record: &Record<'_>, op_ret: i32, policy: Policy) -> Effect {
     }
     match (fop.class(), fop.slice_bit(), policy.detail) {
         (None, ..) => Effect::Nothing,
+        // It changes the file, whether opens are recorded or not.
+        _ if truncates(fop, record.flags) => Effect::Record,
         (Some(Class::OpenClose), ..) if policy.journal_opens => Effect::Record,
         (Some(Class::OpenClose), ..) => Effect::Nothing,
         (Some(_), Some(bit), Detail::Slice) => Effect::RecordOncePerSlice(bit),
         (Some(_), ..) => Effect::Record,
     }
+}
+
+/// Whether an open cuts the file to nothing. The kernel's FUSE asks for that by itself, other clients by this flag.
+#[must_use]
+pub fn truncates(fop: Fop, flags: Option<u32>) -> bool {
+    /// `O_TRUNC` of Linux, on all machines that GlusterFS runs on but MIPS, SPARC and Alpha.
+    const O_TRUNC: u32 = 0o1000;
+    fop == Fop::OPEN && flags.is_some_and(|flags| flags & O_TRUNC != 0)
 }
 
 /// Whether `fop` opens a file besides what it changes, so that an OPEN record follows its own.
@@ -147,6 +157,14 @@ mod tests {
         };
         assert_eq!(effect(&rename(1, 1), 0, ALL), Nothing);
         assert_eq!(effect(&rename(1, 2), 0, ALL), Effect::Record);
+    }
+
+    #[test]
+    fn an_open_that_truncates_is_a_change() {
+        let open = |flags| Record { flags: Some(flags), ..Record::new(Fop::OPEN, Origin::Client) };
+        assert_eq!(effect(&open(0o1002), 0, ALL), Effect::Record);
+        assert_eq!(effect(&open(0o1002), -1, ALL), Nothing);
+        assert_eq!(effect(&open(0o2), 0, ALL), Nothing);
     }
 
     #[test]

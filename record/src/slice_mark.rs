@@ -1,7 +1,10 @@
 //! What an inode remembers of the slice it was last recorded in: the number in its context slot.
 //!
-//! 48 bits of slice and a bit for each data and metadata fop fit in the one word that the host keeps for a
-//! translator on each inode, so that nothing is allocated and nothing must be freed.
+//! 32 bits of slice and two bits for each data and metadata fop fit in the one word that the host keeps for a
+//! translator on each inode, so that nothing is allocated and nothing must be freed. The second bit is for what
+//! GlusterFS does itself: a consumer that passes over self-heal must still hear of a client's write behind it.
+
+use crate::Origin;
 
 /// The slice an inode was last recorded in, and the fops that have a record of it there. 0: never.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -10,49 +13,62 @@ pub struct SliceMark(pub u64);
 impl SliceMark {
     const FOPS: u32 = 16;
 
-    /// Whether the fop with this bit (0 to 15) has a record in `slice`.
+    /// Whether the fop with this bit (0 to 15), from a client or from anybody else, has a record in `slice`.
     #[must_use]
-    pub fn has(self, slice: u64, bit: u8) -> bool {
-        self.slice() == Self::number(slice) && self.0 & (1 << bit) != 0
+    pub fn has(self, slice: u64, bit: u8, origin: Origin) -> bool {
+        self.slice() == Self::number(slice) && self.0 & Self::mark(bit, origin) != 0
     }
 
     /// The mark after the fop with this bit was recorded in `slice`. What is remembered of another slice
     /// is forgotten: at worst a fop is recorded once more.
     #[must_use]
-    pub fn with(self, slice: u64, bit: u8) -> SliceMark {
+    pub fn with(self, slice: u64, bit: u8, origin: Origin) -> SliceMark {
         let number = Self::number(slice);
-        let fops = if self.slice() == number { self.0 } else { number << Self::FOPS };
-        SliceMark(fops | 1 << bit)
+        let fops = if self.slice() == number { self.0 } else { number << (2 * Self::FOPS) };
+        SliceMark(fops | Self::mark(bit, origin))
+    }
+
+    fn mark(bit: u8, origin: Origin) -> u64 {
+        let side = if origin == Origin::Client { 0 } else { Self::FOPS };
+        1 << (u32::from(bit) + side)
     }
 
     fn slice(self) -> u64 {
-        self.0 >> Self::FOPS
+        self.0 >> (2 * Self::FOPS)
     }
 
-    /// A slice as 48 bits: with slices of a second they come around after nine million years.
+    /// A slice as 32 bits: with slices of a second they come around after 136 years.
     fn number(slice: u64) -> u64 {
-        slice & (u64::MAX >> Self::FOPS)
+        slice & u64::from(u32::MAX)
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use Origin::{Client, SelfHeal};
 
     #[test]
     fn a_fop_is_remembered_until_the_slice_ends() {
-        let mark = SliceMark(0).with(7, 3);
-        assert!(mark.has(7, 3) && !mark.has(7, 4) && !mark.has(8, 3));
-        let mark = mark.with(7, 4);
-        assert!(mark.has(7, 3) && mark.has(7, 4));
-        let mark = mark.with(8, 4);
-        assert!(!mark.has(8, 3) && mark.has(8, 4) && !mark.has(7, 4));
+        let mark = SliceMark(0).with(7, 3, Client);
+        assert!(mark.has(7, 3, Client) && !mark.has(7, 4, Client) && !mark.has(8, 3, Client));
+        let mark = mark.with(7, 15, Client);
+        assert!(mark.has(7, 3, Client) && mark.has(7, 15, Client));
+        let mark = mark.with(8, 15, Client);
+        assert!(!mark.has(8, 3, Client) && mark.has(8, 15, Client) && !mark.has(7, 15, Client));
+    }
+
+    #[test]
+    fn self_heal_hides_nothing_that_a_client_does() {
+        let mark = SliceMark(0).with(7, 3, SelfHeal);
+        assert!(mark.has(7, 3, SelfHeal) && !mark.has(7, 3, Client));
+        assert!(mark.with(7, 3, Client).has(7, 3, Client));
     }
 
     #[test]
     fn an_inode_without_a_mark_has_no_record() {
-        for slice in [1, 2, u64::MAX] {
-            assert!((0..16).all(|bit| !SliceMark(0).has(slice, bit)));
+        for slice in [1, 2, u64::from(u32::MAX)] {
+            assert!((0..16).all(|bit| !SliceMark(0).has(slice, bit, Client)));
         }
     }
 }

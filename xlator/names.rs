@@ -1,0 +1,364 @@
+//! One order for each name: what promise P8 needs.
+//!
+//! Two fops on one name that run at the same time may be applied in one order and recorded in the other. So
+//! a fop on a name that is in flight is parked, not blocked, and goes on from the reply of the one ahead of
+//! it. A rename queues for both of its names in one step, so that no two can wait for each other.
+//!
+//! Because each name's fops now come one after the other, this place also knows what a name was bound to
+//! last. That is wanted: the host resolved a fop's name before it came here, and by the time it is served the
+//! name may mean another inode.
+
+use std::collections::hash_map::Entry;
+use std::collections::{HashMap, VecDeque};
+use std::fmt;
+use std::hash::{BuildHasherDefault, Hasher};
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use gnotify_record::{Gfid, Link};
+use xxhash_rust::xxh3::Xxh3Default;
+
+/// A lock serves so many names that two fops rarely want the same; the work under it is a few memory accesses.
+const SHARDS: usize = 64;
+
+/// Names whose last binding is remembered in each shard: far more than can be resolved and not yet served.
+const REMEMBERED: usize = 256;
+
+/// The rest of a fop that was parked.
+pub(crate) type Call = Box<dyn FnOnce() + Send>;
+
+/// The number of a name: a hash of parent and name. Two names with one number wait for each other without
+/// need; among the few in flight that does not happen.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(crate) struct Name(u64);
+
+impl Name {
+    pub(crate) fn of(link: &Link<'_>) -> Name {
+        let mut hash = Xxh3Default::new();
+        hash.update(&link.parent.0);
+        hash.update(&link.name);
+        Name(hash.digest())
+    }
+
+    fn shard(self) -> usize {
+        self.0 as usize % SHARDS
+    }
+
+    fn place(self) -> usize {
+        (self.0 / SHARDS as u64) as usize % REMEMBERED
+    }
+}
+
+/// The names of one fop: one, or the two of a rename.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Names {
+    first: Name,
+    second: Option<Name>,
+}
+
+impl Names {
+    /// The names at `at` and `to`, those that are there. None when none is.
+    pub(crate) fn of(at: Option<&Link<'_>>, to: Option<&Link<'_>>) -> Option<Names> {
+        let (at, to) = (at.map(Name::of), to.map(Name::of));
+        match (at, to) {
+            (Some(at), Some(to)) if at != to => Some(Names { first: at, second: Some(to) }),
+            (Some(name), _) | (None, Some(name)) => Some(Names { first: name, second: None }),
+            (None, None) => None,
+        }
+    }
+
+    fn each(self) -> impl Iterator<Item = Name> {
+        std::iter::once(self.first).chain(self.second)
+    }
+}
+
+/// What a name stands for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Binding {
+    Inode(Gfid),
+    Nothing,
+}
+
+/// A fop that waits for its names.
+pub(crate) struct Waiter {
+    /// Names it does not have yet, and one for the call that is not yet there.
+    missing: AtomicU32,
+    call: Mutex<Option<Call>>,
+}
+
+impl fmt::Debug for Waiter {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Waiter").field("missing", &self.missing).finish_non_exhaustive()
+    }
+}
+
+impl Waiter {
+    /// One thing less is missing. The call, if it was the last.
+    fn got_one(&self) -> Option<Call> {
+        if self.missing.fetch_sub(1, Ordering::AcqRel) == 1 {
+            self.call.lock().unwrap_or_else(PoisonError::into_inner).take()
+        } else {
+            None
+        }
+    }
+
+    /// Parks `call` until the names are free. Gives it back if they are by now: then it is to be run.
+    pub(crate) fn park(&self, call: Call) -> Option<Call> {
+        *self.call.lock().unwrap_or_else(PoisonError::into_inner) = Some(call);
+        self.got_one()
+    }
+}
+
+/// The names in flight of a brick.
+#[derive(Debug)]
+pub(crate) struct Order {
+    shards: Vec<Mutex<Shard>>,
+}
+
+#[derive(Debug)]
+struct Shard {
+    /// The names that a fop has, with the fops that wait behind it, in the order they came.
+    held: HashMap<Name, VecDeque<Arc<Waiter>>, BuildHasherDefault<AsItIs>>,
+    remembered: Vec<Option<(Name, Binding)>>,
+}
+
+impl Order {
+    pub(crate) fn new() -> Order {
+        let shard = || Shard { held: HashMap::default(), remembered: vec![None; REMEMBERED] };
+        Order { shards: (0..SHARDS).map(|_| Mutex::new(shard())).collect() }
+    }
+
+    /// Takes `names`. Some: they are not free, and the rest of the fop is to be parked in what is returned.
+    #[must_use]
+    pub(crate) fn enter(&self, names: Names) -> Option<Arc<Waiter>> {
+        let mut locked = self.lock(names);
+        let mut waiter: Option<Arc<Waiter>> = None;
+        for name in names.each() {
+            match locked.shard(name).held.entry(name) {
+                Entry::Vacant(free) => {
+                    free.insert(VecDeque::new());
+                }
+                Entry::Occupied(mut queue) => {
+                    let waiter = waiter.get_or_insert_with(|| {
+                        Arc::new(Waiter { missing: AtomicU32::new(1), call: Mutex::new(None) })
+                    });
+                    waiter.missing.fetch_add(1, Ordering::Relaxed);
+                    queue.get_mut().push_back(Arc::clone(waiter));
+                }
+            }
+        }
+        waiter
+    }
+
+    /// What a name that the caller has was bound to last, if that is known.
+    pub(crate) fn binding(&self, name: Name) -> Option<Binding> {
+        let shard = self.shards[name.shard()].lock().unwrap_or_else(PoisonError::into_inner);
+        match shard.remembered[name.place()] {
+            Some((known, binding)) if known == name => Some(binding),
+            _ => None,
+        }
+    }
+
+    /// Remembers what a name that the caller has is bound to from now on.
+    pub(crate) fn bind(&self, name: Name, binding: Binding) {
+        let mut shard = self.shards[name.shard()].lock().unwrap_or_else(PoisonError::into_inner);
+        shard.remembered[name.place()] = Some((name, binding));
+    }
+
+    /// Gives `names` back. Returns what can go on now, to be run by the caller.
+    #[must_use]
+    pub(crate) fn leave(&self, names: Names) -> [Option<Call>; 2] {
+        let mut next: [Option<Arc<Waiter>>; 2] = [None, None];
+        {
+            let mut locked = self.lock(names);
+            for (name, next) in names.each().zip(&mut next) {
+                let shard = locked.shard(name);
+                if let Entry::Occupied(mut queue) = shard.held.entry(name) {
+                    *next = queue.get_mut().pop_front();
+                    if next.is_none() {
+                        queue.remove();
+                    }
+                }
+            }
+        }
+        next.map(|waiter| waiter?.got_one())
+    }
+
+    /// Locks the shards of all names at once, the lower one first, so that no two lock each other out.
+    fn lock(&self, names: Names) -> Locked<'_> {
+        let lock = |at: usize| {
+            (at, self.shards[at].lock().unwrap_or_else(PoisonError::into_inner))
+        };
+        let first = names.first.shard();
+        match names.second.map(Name::shard) {
+            Some(second) if second < first => {
+                let low = lock(second);
+                Locked { one: lock(first), other: Some(low) }
+            }
+            Some(second) if second > first => {
+                let low = lock(first);
+                Locked { one: low, other: Some(lock(second)) }
+            }
+            _ => Locked { one: lock(first), other: None },
+        }
+    }
+}
+
+struct Locked<'a> {
+    one: (usize, MutexGuard<'a, Shard>),
+    other: Option<(usize, MutexGuard<'a, Shard>)>,
+}
+
+impl Locked<'_> {
+    fn shard(&mut self, name: Name) -> &mut Shard {
+        match &mut self.other {
+            Some((at, shard)) if *at == name.shard() => shard,
+            _ => &mut self.one.1,
+        }
+    }
+}
+
+/// A name's number is a hash already.
+#[derive(Debug, Default)]
+struct AsItIs(u64);
+
+impl Hasher for AsItIs {
+    fn finish(&self) -> u64 {
+        self.0
+    }
+
+    fn write(&mut self, bytes: &[u8]) {
+        for byte in bytes {
+            self.0 = self.0 << 8 | u64::from(*byte);
+        }
+    }
+
+    fn write_u64(&mut self, number: u64) {
+        self.0 = number;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::borrow::Cow;
+    use std::sync::atomic::AtomicUsize;
+
+    fn link(name: &'static str) -> Link<'static> {
+        Link { parent: Gfid::ROOT, name: Cow::Borrowed(name.as_bytes()) }
+    }
+
+    fn one(name: &'static str) -> Names {
+        Names::of(Some(&link(name)), None).unwrap()
+    }
+
+    fn two(from: &'static str, to: &'static str) -> Names {
+        Names::of(Some(&link(from)), Some(&link(to))).unwrap()
+    }
+
+    /// Runs what can go on, and all that can go on then.
+    fn run(calls: [Option<Call>; 2]) {
+        calls.into_iter().flatten().for_each(|call| call());
+    }
+
+    #[test]
+    fn a_second_fop_on_a_name_waits_for_the_first() {
+        let order = Arc::new(Order::new());
+        assert!(order.enter(one("a")).is_none());
+        assert!(order.enter(one("b")).is_none(), "another name is free");
+        let ran = Arc::new(AtomicUsize::new(0));
+        let waiter = order.enter(one("a")).unwrap();
+        let count = Arc::clone(&ran);
+        assert!(waiter.park(Box::new(move || drop(count.fetch_add(1, Ordering::Relaxed)))).is_none());
+        run(order.leave(one("b")));
+        assert_eq!(ran.load(Ordering::Relaxed), 0);
+        run(order.leave(one("a")));
+        assert_eq!(ran.load(Ordering::Relaxed), 1);
+        run(order.leave(one("a")));
+        assert!(order.enter(one("a")).is_none(), "free again");
+    }
+
+    #[test]
+    fn a_call_that_is_parked_too_late_is_given_back() {
+        let order = Order::new();
+        assert!(order.enter(one("a")).is_none());
+        let waiter = order.enter(one("a")).unwrap();
+        run(order.leave(one("a")));
+        assert!(waiter.park(Box::new(|| ())).is_some());
+    }
+
+    #[test]
+    fn renames_both_ways_do_not_wait_for_each_other() {
+        let order = Order::new();
+        assert!(order.enter(two("a", "b")).is_none());
+        let back = order.enter(two("b", "a")).unwrap();
+        let create = order.enter(one("b")).unwrap();
+        assert!(back.park(Box::new(|| ())).is_none());
+        assert!(create.park(Box::new(|| ())).is_none());
+        let [first, second] = order.leave(two("a", "b"));
+        assert_eq!([first.is_some(), second.is_some()], [false, true], "the rename, and not the create");
+        let [first, second] = order.leave(two("b", "a"));
+        assert_eq!([first.is_some(), second.is_some()], [true, false], "now the create");
+        run(order.leave(one("b")));
+        assert!(order.enter(two("a", "b")).is_none());
+    }
+
+    #[test]
+    fn a_rename_onto_its_own_name_has_one_name() {
+        let order = Order::new();
+        assert!(order.enter(two("a", "a")).is_none());
+        run(order.leave(two("a", "a")));
+        assert!(order.enter(one("a")).is_none());
+    }
+
+    #[test]
+    fn the_last_binding_of_a_name_is_remembered() {
+        let order = Order::new();
+        let name = Name::of(&link("a"));
+        assert_eq!(order.binding(name), None);
+        order.bind(name, Binding::Inode(Gfid::ROOT));
+        assert_eq!(order.binding(name), Some(Binding::Inode(Gfid::ROOT)));
+        order.bind(name, Binding::Nothing);
+        assert_eq!(order.binding(name), Some(Binding::Nothing));
+    }
+
+    /// Threads on few names: at no time do two have the same one, and all get through.
+    #[test]
+    fn names_exclude_each_other_under_load() {
+        const THREADS: usize = 4;
+        const TURNS: usize = 5_000;
+        let order = Order::new();
+        let names = ["a", "b", "c"];
+        let busy: [AtomicUsize; 3] = Default::default();
+        let served = AtomicUsize::new(0);
+        std::thread::scope(|scope| {
+            for thread in 0..THREADS {
+                let (order, busy, served) = (&order, &busy, &served);
+                scope.spawn(move || {
+                    for turn in 0..TURNS {
+                        let (from, to) = ((thread + turn) % 3, (thread + turn * 7) % 3);
+                        let held = two(names[from], names[to]);
+                        let (told, tell) = std::sync::mpsc::channel();
+                        if let Some(waiter) = order.enter(held) {
+                            match waiter.park(Box::new(move || told.send(()).unwrap())) {
+                                Some(call) => call(),
+                                None => {}
+                            }
+                            tell.recv().unwrap();
+                        }
+                        let both = if from == to { vec![from] } else { vec![from, to] };
+                        for at in &both {
+                            assert_eq!(busy[*at].fetch_add(1, Ordering::SeqCst), 0);
+                        }
+                        for at in &both {
+                            busy[*at].fetch_sub(1, Ordering::SeqCst);
+                        }
+                        served.fetch_add(1, Ordering::Relaxed);
+                        run(order.leave(held));
+                    }
+                });
+            }
+        });
+        assert_eq!(served.load(Ordering::Relaxed), THREADS * TURNS);
+    }
+}
