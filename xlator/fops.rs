@@ -9,7 +9,7 @@ use std::ffi::CStr;
 use gnotify_bindings::sys::{self, glusterfs_fop_t, xlator_fops};
 use gnotify_bindings::table::{XlatorTable, no_fops};
 use gnotify_bindings::{
-    Dict, Fd, Frame, FromHost, Iatt, Inode, Loc, Xlator, unwind, wind, wind_tail,
+    Dict, Fd, Frame, FromHost, Hold, Iatt, Inode, Loc, Xlator, unwind, wind, wind_tail,
 };
 use gnotify_record::Fop;
 use gnotify_record::effect::truncates;
@@ -18,6 +18,7 @@ use crate::deliver::deliver;
 use crate::injected;
 use crate::instance::Instance;
 use crate::observe::{After, Before, Pending, length_of};
+use crate::resume::resume;
 
 macro_rules! fops {
     ($(
@@ -39,7 +40,7 @@ macro_rules! fops {
                     $($arg: <$type as FromHost>::C,)*
                     xdata: *mut sys::dict_t,
                 ) -> i32 {
-                    let (mut frame, this) =
+                    let (frame, this) =
                         // SAFETY: [host-args] the host calls its translators with a live frame that is
                         // ours to answer, and with ourselves.
                         unsafe { (Frame::from_raw(frame), Xlator::from_raw(this)) };
@@ -72,27 +73,79 @@ macro_rules! fops {
                             })
                         });
                     // The frame stayed outside, so that the fop goes on whatever happened in there.
-                    match seen {
-                        Some((pending, replaced)) => {
-                            frame.set_local(pending);
-                            let xdata = replaced.as_ref().map_or(xdata, |xdata| xdata.as_ptr());
-                            // SAFETY: [host-args] the host's own arguments, and an xdata of ours that
-                            // outlives the call. [one-child] checked by init.
-                            unsafe {
-                                wind!(
-                                    frame, this, $name, glusterfs_fop_t::$NUMBER, reply
-                                    $(, $arg)*, xdata
-                                );
-                            }
-                        }
-                        // SAFETY: as above.
-                        None => unsafe {
+                    let (Some((mut pending, replaced)), Some(instance)) = (seen, instance) else {
+                        // SAFETY: [host-args] the host's own arguments. [one-child] checked by init.
+                        unsafe {
                             wind_tail!(
                                 frame, this, $name, glusterfs_fop_t::$NUMBER $(, $arg)*, xdata
                             );
-                        },
-                    }
+                        }
+                        return 0;
+                    };
+                    let xdata = replaced.as_ref().map_or(xdata, |xdata| xdata.as_ptr());
+                    let Some(waiter) = instance.enter(&mut pending) else {
+                        // SAFETY: as above, with an xdata of ours that outlives the call.
+                        unsafe { go(frame, this, pending $(, $arg)*, xdata) };
+                        return 0;
+                    };
+                    let keep = || {
+                        Some((
+                            $(
+                                // SAFETY: [host-args] the arguments live now.
+                                unsafe { <$type as Hold>::hold($arg)? },
+                            )*
+                            // SAFETY: as above.
+                            unsafe { Option::<Dict<'_>>::hold(xdata)? },
+                        ))
+                    };
+                    let Some(kept) = keep() else {
+                        // It cannot be parked, so it goes ahead of its turn.
+                        let names = pending.names.take();
+                        // SAFETY: as for the other one.
+                        unsafe { go(frame, this, pending $(, $arg)*, xdata) };
+                        resume([waiter.park(instance.give_up_turn(names)), None]);
+                        return 0;
+                    };
+                    // SAFETY: [joined-threads] a fop that is parked is under way: fini comes after it.
+                    let here = unsafe { this.share() };
+                    let call = waiter.park(Box::new(move || {
+                        let this = here.get();
+                        let ($(mut $arg,)* mut xdata) = kept;
+                        if let Some(instance) = Instance::of(this) {
+                            instance.guarded(|| instance.order.correct(&mut pending.record));
+                        }
+                        // SAFETY: [host-args] the arguments are kept until the call returns.
+                        unsafe {
+                            go(
+                                frame, this, pending
+                                $(, <$type as Hold>::lend(&mut $arg))*,
+                                Option::<Dict<'_>>::lend(&mut xdata)
+                            );
+                        }
+                    }));
+                    resume([call, None]);
                     0
+                }
+
+                /// Winds the fop with what its reply needs.
+                ///
+                /// # Safety
+                /// [host-args] the arguments are good for a call of the child.
+                #[allow(clippy::too_many_arguments, reason = "the host's own argument lists")]
+                unsafe fn go(
+                    mut frame: Frame,
+                    this: Xlator<'_>,
+                    pending: Box<Pending>,
+                    $($arg: <$type as FromHost>::C,)*
+                    xdata: *mut sys::dict_t,
+                ) {
+                    frame.set_local(pending);
+                    // SAFETY: by the caller. [one-child] checked by init.
+                    unsafe {
+                        wind!(
+                            frame, this, $name, glusterfs_fop_t::$NUMBER, reply $(, $arg)*, xdata
+                        );
+                    }
                 }
 
                 /// Its reply comes up.
@@ -111,6 +164,7 @@ macro_rules! fops {
                         unsafe { (Frame::from_raw(frame), Xlator::from_raw(this)) };
                     // SAFETY: [one-local] only `entry` winds to here, and it sets a Pending.
                     let pending = unsafe { frame.take_local::<Pending>() };
+                    let mut next = [None, None];
                     if let (Some(mut pending), Some(instance)) = (pending, Instance::of(this)) {
                         instance.recording(|| {
                             let _visit = instance.counters.visit();
@@ -133,9 +187,11 @@ macro_rules! fops {
                             injected::panic_on(injected::AFTER, &seen.pending.record);
                             deliver(instance, seen, frame.caller().client);
                         });
+                        next = instance.leave(&pending, op_ret >= 0);
                     }
                     // SAFETY: [host-args] what the child answered with.
                     unsafe { unwind!(frame, $name, op_ret, op_errno $(, $answer)*, xdata) };
+                    resume(next);
                     0
                 }
             }

@@ -18,7 +18,10 @@ use crate::brick_journal::BrickJournal;
 use crate::clients::Clients;
 use crate::counters::Counters;
 use crate::fops;
-use crate::options::Options;
+use crate::names::{Call, Names, Order, Waiter};
+use crate::observe::Pending;
+use crate::options::{Options, Order as OrderOption};
+use crate::resume::resume;
 use crate::unlinks::Unlinks;
 
 /// Where a brick's journal is, below the brick's directory.
@@ -36,6 +39,7 @@ impl Switches {
     const DETAIL_ALL: u32 = 1 << 1;
     const OPENS: u32 = 1 << 2;
     const XATTR_VALUES: u32 = 1 << 3;
+    const ORDER: u32 = 1 << 4;
 
     const OFF: Switches = Switches(0);
 
@@ -45,7 +49,8 @@ impl Switches {
             bit(options.journal, Self::JOURNAL)
                 | bit(options.policy.detail == Detail::All, Self::DETAIL_ALL)
                 | bit(options.policy.journal_opens, Self::OPENS)
-                | bit(options.xattr_values, Self::XATTR_VALUES),
+                | bit(options.xattr_values, Self::XATTR_VALUES)
+                | bit(options.journal && options.order == OrderOption::Strict, Self::ORDER),
         )
     }
 
@@ -81,6 +86,7 @@ pub(crate) struct Instance {
     /// that a fop in flight never finds it gone.
     journal: OnceLock<Arc<BrickJournal>>,
     pub(crate) clients: Clients,
+    pub(crate) order: Order,
     pub(crate) unlinks: Unlinks,
     pub(crate) counters: Counters,
     settings: Mutex<Settings>,
@@ -103,6 +109,7 @@ impl Instance {
             switches: AtomicU32::new(Switches::OFF.0),
             journal: OnceLock::new(),
             clients: Clients::new(),
+            order: Order::new(),
             unlinks: Unlinks::new(),
             counters: Counters::new(),
             settings: Mutex::new(Settings { options: None, refused: None }),
@@ -131,6 +138,49 @@ impl Instance {
     #[inline]
     pub(crate) fn journal(&self) -> Option<&BrickJournal> {
         self.journal.get().map(|journal| &**journal)
+    }
+
+    /// Takes the names of an entry fop, so that no other fop on them comes between it and its record. Some: they are
+    /// not free, and the fop is to be parked.
+    #[inline]
+    pub(crate) fn enter(&self, pending: &mut Pending) -> Option<Arc<Waiter>> {
+        if !self.switches().has(Switches::ORDER) {
+            return None;
+        }
+        let names = Names::of(pending.record.at.as_ref(), pending.record.to.as_ref())?;
+        self.guarded(|| {
+            let waiter = self.order.enter(names);
+            pending.names = Some(names);
+            if waiter.is_none() {
+                self.order.correct(&mut pending.record);
+            }
+            waiter
+        })?
+    }
+
+    /// Gives the names of an entry fop back. Returns what can go on now.
+    #[inline]
+    pub(crate) fn leave(&self, pending: &Pending, succeeded: bool) -> [Option<Call>; 2] {
+        let Some(names) = pending.names else { return [None, None] };
+        self.guarded(|| {
+            if succeeded {
+                self.order.remember(&pending.record);
+            }
+            self.order.leave(names)
+        })
+        .unwrap_or([None, None])
+    }
+
+    /// What a fop that went ahead of its turn does when that comes.
+    pub(crate) fn give_up_turn(&self, names: Option<Names>) -> Call {
+        let this = self.this;
+        Box::new(move || {
+            if let (Some(instance), Some(names)) = (Instance::of(this.get()), names) {
+                // What the fop did to the names is not known here.
+                instance.order.forget();
+                resume(instance.order.leave(names));
+            }
+        })
     }
 
     /// Ends the instance's work. What the host still calls finds nothing to do.
@@ -205,6 +255,10 @@ impl Instance {
                 }
             }
             (None, false) => {}
+        }
+        if !self.switches().has(Switches::ORDER) {
+            // What went by meanwhile was not seen.
+            self.order.forget();
         }
         self.switches.store(switches.0, Ordering::Release);
         settings.options = Some(options);

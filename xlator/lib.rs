@@ -13,8 +13,10 @@ mod fops;
 mod injected;
 mod instance;
 mod life;
+mod names;
 mod observe;
 mod options;
+mod resume;
 mod unlinks;
 
 use gnotify_bindings::notify::as_variadic;

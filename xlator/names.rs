@@ -15,7 +15,8 @@ use std::hash::{BuildHasherDefault, Hasher};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use gnotify_record::{Gfid, Link};
+use gnotify_record::effect::{Binding, bindings};
+use gnotify_record::{Fop, Link, Record};
 use xxhash_rust::xxh3::Xxh3Default;
 
 /// A lock serves so many names that two fops rarely want the same; the work under it is a few memory accesses.
@@ -70,13 +71,6 @@ impl Names {
     fn each(self) -> impl Iterator<Item = Name> {
         std::iter::once(self.first).chain(self.second)
     }
-}
-
-/// What a name stands for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Binding {
-    Inode(Gfid),
-    Nothing,
 }
 
 /// A fop that waits for its names.
@@ -150,19 +144,52 @@ impl Order {
         waiter
     }
 
-    /// What a name that the caller has was bound to last, if that is known.
-    pub(crate) fn binding(&self, name: Name) -> Option<Binding> {
-        let shard = self.shards[name.shard()].lock().unwrap_or_else(PoisonError::into_inner);
-        match shard.remembered[name.place()] {
-            Some((known, binding)) if known == name => Some(binding),
-            _ => None,
+    /// Corrects what the host resolved before the fop's turn came: which inode an unlink takes the name from, and
+    /// which one a rename takes the place of. The caller has the names.
+    pub(crate) fn correct(&self, record: &mut Record<'_>) {
+        let meant = match record.fop {
+            Fop::UNLINK | Fop::RMDIR => (&record.at, &mut record.gfid),
+            Fop::RENAME => (&record.to, &mut record.replaced),
+            _ => return,
+        };
+        let (Some(link), resolved) = meant else { return };
+        match self.binding(Name::of(link)) {
+            Binding::Inode(gfid) if *resolved != Some(gfid) => {
+                *resolved = Some(gfid);
+                if record.fop != Fop::RENAME {
+                    record.kind = None;
+                }
+            }
+            // Where an unlink finds nothing it fails, and is no record.
+            Binding::Nothing if record.fop == Fop::RENAME => *resolved = None,
+            _ => {}
         }
     }
 
-    /// Remembers what a name that the caller has is bound to from now on.
-    pub(crate) fn bind(&self, name: Name, binding: Binding) {
-        let mut shard = self.shards[name.shard()].lock().unwrap_or_else(PoisonError::into_inner);
-        shard.remembered[name.place()] = Some((name, binding));
+    /// Remembers what the names mean after the fop of `record`, which succeeded. The caller has them.
+    pub(crate) fn remember(&self, record: &Record<'_>) {
+        for (link, binding) in bindings(record).into_iter().flatten() {
+            let name = Name::of(link);
+            let mut shard =
+                self.shards[name.shard()].lock().unwrap_or_else(PoisonError::into_inner);
+            shard.remembered[name.place()] = Some((name, binding));
+        }
+    }
+
+    /// Forgets all that names mean: fops went by that were not seen.
+    pub(crate) fn forget(&self) {
+        for shard in &self.shards {
+            let mut shard = shard.lock().unwrap_or_else(PoisonError::into_inner);
+            shard.remembered.fill(None);
+        }
+    }
+
+    fn binding(&self, name: Name) -> Binding {
+        let shard = self.shards[name.shard()].lock().unwrap_or_else(PoisonError::into_inner);
+        match shard.remembered[name.place()] {
+            Some((known, binding)) if known == name => binding,
+            _ => Binding::Unknown,
+        }
     }
 
     /// Gives `names` back. Returns what can go on now, to be run by the caller.
@@ -186,9 +213,7 @@ impl Order {
 
     /// Locks the shards of all names at once, the lower one first, so that no two lock each other out.
     fn lock(&self, names: Names) -> Locked<'_> {
-        let lock = |at: usize| {
-            (at, self.shards[at].lock().unwrap_or_else(PoisonError::into_inner))
-        };
+        let lock = |at: usize| (at, self.shards[at].lock().unwrap_or_else(PoisonError::into_inner));
         let first = names.first.shard();
         match names.second.map(Name::shard) {
             Some(second) if second < first => {
@@ -241,6 +266,7 @@ impl Hasher for AsItIs {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use gnotify_record::{FileType, Gfid, Origin};
     use std::borrow::Cow;
     use std::sync::atomic::AtomicUsize;
 
@@ -269,7 +295,13 @@ mod tests {
         let ran = Arc::new(AtomicUsize::new(0));
         let waiter = order.enter(one("a")).unwrap();
         let count = Arc::clone(&ran);
-        assert!(waiter.park(Box::new(move || drop(count.fetch_add(1, Ordering::Relaxed)))).is_none());
+        assert!(
+            waiter
+                .park(Box::new(move || {
+                    count.fetch_add(1, Ordering::Relaxed);
+                }))
+                .is_none()
+        );
         run(order.leave(one("b")));
         assert_eq!(ran.load(Ordering::Relaxed), 0);
         run(order.leave(one("a")));
@@ -296,7 +328,11 @@ mod tests {
         assert!(back.park(Box::new(|| ())).is_none());
         assert!(create.park(Box::new(|| ())).is_none());
         let [first, second] = order.leave(two("a", "b"));
-        assert_eq!([first.is_some(), second.is_some()], [false, true], "the rename, and not the create");
+        assert_eq!(
+            [first.is_some(), second.is_some()],
+            [false, true],
+            "the rename, and not the create"
+        );
         let [first, second] = order.leave(two("b", "a"));
         assert_eq!([first.is_some(), second.is_some()], [true, false], "now the create");
         run(order.leave(one("b")));
@@ -312,14 +348,37 @@ mod tests {
     }
 
     #[test]
-    fn the_last_binding_of_a_name_is_remembered() {
+    fn what_the_host_resolved_too_early_is_corrected() {
         let order = Order::new();
-        let name = Name::of(&link("a"));
-        assert_eq!(order.binding(name), None);
-        order.bind(name, Binding::Inode(Gfid::ROOT));
-        assert_eq!(order.binding(name), Some(Binding::Inode(Gfid::ROOT)));
-        order.bind(name, Binding::Nothing);
-        assert_eq!(order.binding(name), Some(Binding::Nothing));
+        let inode = |number: u8| Some(Gfid([number; 16]));
+        let record = |fop, gfid, to| Record {
+            gfid,
+            at: Some(link("a")),
+            to,
+            kind: Some(FileType::Regular),
+            ..Record::new(fop, Origin::Client)
+        };
+        let mut unlink = record(Fop::UNLINK, inode(1), None);
+        order.correct(&mut unlink);
+        assert_eq!(unlink.gfid, inode(1), "nothing is known of the name");
+        order.remember(&record(Fop::CREATE, inode(2), None));
+        order.correct(&mut unlink);
+        assert_eq!((unlink.gfid, unlink.kind), (inode(2), None));
+        order.remember(&unlink);
+
+        let mut rename = record(Fop::RENAME, inode(3), Some(link("a")));
+        rename.at = Some(link("b"));
+        rename.replaced = inode(2);
+        order.correct(&mut rename);
+        assert_eq!((rename.gfid, rename.replaced), (inode(3), None));
+        order.remember(&rename);
+        rename.replaced = None;
+        order.correct(&mut rename);
+        assert_eq!(rename.replaced, inode(3));
+        order.forget();
+        rename.replaced = inode(9);
+        order.correct(&mut rename);
+        assert_eq!(rename.replaced, inode(9));
     }
 
     /// Threads on few names: at no time do two have the same one, and all get through.
@@ -340,9 +399,10 @@ mod tests {
                         let held = two(names[from], names[to]);
                         let (told, tell) = std::sync::mpsc::channel();
                         if let Some(waiter) = order.enter(held) {
-                            match waiter.park(Box::new(move || told.send(()).unwrap())) {
-                                Some(call) => call(),
-                                None => {}
+                            if let Some(call) =
+                                waiter.park(Box::new(move || told.send(()).unwrap()))
+                            {
+                                call();
                             }
                             tell.recv().unwrap();
                         }

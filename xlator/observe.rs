@@ -13,6 +13,7 @@ use gnotify_record::{
     set_attr,
 };
 
+use crate::names::Names;
 use crate::unlinks::{Unlink, Unlinks};
 
 /// The longest value of an extended attribute that is recorded.
@@ -38,6 +39,8 @@ pub(crate) struct Pending {
     asked_link_count: bool,
     /// The inode that loses a name by this fop.
     unlink: Option<Unlink>,
+    /// The names that no other fop gets until the reply.
+    pub(crate) names: Option<Names>,
 }
 
 /// What is seen when a fop comes down.
@@ -227,6 +230,7 @@ impl<'a> Before<'a> {
             inode: self.inode,
             asked_link_count: xdata.is_some(),
             unlink: self.loses_name.map(|gfid| unlinks.begin(gfid)),
+            names: None,
         };
         (pending, xdata)
     }
@@ -240,18 +244,18 @@ pub(crate) struct After<'a> {
     /// The file that was opened, if one was.
     pub(crate) opened: Option<Fd<'a>>,
     /// How many names an inode had before it lost one, as far as it is known.
-    names_before: Option<Names>,
+    names_before: Option<NamesBefore>,
 }
 
 /// How many names an inode had before it lost one.
 #[derive(Debug, Clone, Copy)]
-struct Names {
+struct NamesBefore {
     count: u32,
     /// No other name of it went at the same time.
     exact: bool,
 }
 
-impl Names {
+impl NamesBefore {
     /// How many are left.
     fn left(self) -> Option<u32> {
         (self.exact || self.count <= 1).then(|| self.count.saturating_sub(1))
@@ -272,7 +276,7 @@ impl<'a> After<'a> {
         if let (Some(xdata), Some(_), true) = (xdata, count, pending.asked_link_count) {
             xdata.hold().del(LINK_COUNT);
         }
-        let names_before = count.map(|count| Names { count, exact });
+        let names_before = count.map(|count| NamesBefore { count, exact });
         After { pending, op_ret, opened: None, names_before }
     }
 
@@ -338,7 +342,7 @@ impl<'a> After<'a> {
     /// A name of the subject went.
     pub(crate) fn unlinked(&mut self) {
         let record = &mut self.pending.record;
-        record.nlink = self.names_before.and_then(Names::left);
+        record.nlink = self.names_before.and_then(NamesBefore::left);
         record.last_link = record.nlink.map(|left| left == 0);
     }
 
@@ -360,7 +364,7 @@ impl<'a> After<'a> {
                 // It was gone when its turn came.
                 None if self.pending.asked_link_count => record.replaced = None,
                 names => {
-                    let left = names.and_then(Names::left);
+                    let left = names.and_then(NamesBefore::left);
                     let directory = record.kind == Some(FileType::Directory);
                     record.last_link =
                         if directory { Some(true) } else { left.map(|left| left == 0) };

@@ -18,11 +18,21 @@ pub(crate) struct Options {
     pub(crate) journal: bool,
     pub(crate) policy: Policy,
     pub(crate) xattr_values: bool,
+    pub(crate) order: Order,
     pub(crate) limits: Limits,
     pub(crate) ring_size: usize,
     pub(crate) ring_dir: PathBuf,
     /// Where the brick is, if it is not what the storage translator below says.
     pub(crate) brick_path: Option<PathBuf>,
+}
+
+/// The option `order`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Order {
+    /// For one name, records come in the order in which the file system applied the fops.
+    Strict,
+    /// Fops on one name that run at the same time may be recorded in another order.
+    Relaxed,
 }
 
 /// The row of an option: what the host's table shows and what is said of a wrong value.
@@ -67,6 +77,8 @@ rows! {
         c"Record open and close as well.";
     XATTR_VALUES c"xattr-values" c"off" "on or off"
         c"Record the values of extended attributes (up to 4 KiB each) beside their names.";
+    ORDER c"order" c"strict" "strict or relaxed"
+        c"strict: fops on one name are served one after the other, so that their records are in order.";
     BRICK_PATH c"brick-path" c"" "the absolute path of the brick's directory"
         c"The brick's directory; by default the one of the storage translator below.";
     RING_DIR c"ring-dir" c"/run/gluster/gnotify" "the absolute path of a directory, on tmpfs"
@@ -95,6 +107,11 @@ impl Options {
             "all" => Some(Detail::All),
             _ => None,
         };
+        let order = |text: &str| match text {
+            "strict" => Some(Order::Strict),
+            "relaxed" => Some(Order::Relaxed),
+            _ => None,
+        };
         let absolute = |text: &str| text.starts_with('/').then(|| PathBuf::from(text));
         Options {
             journal: reader.value(&JOURNAL, parse_bool),
@@ -103,6 +120,7 @@ impl Options {
                 journal_opens: reader.value(&JOURNAL_OPENS, parse_bool),
             },
             xattr_values: reader.value(&XATTR_VALUES, parse_bool),
+            order: reader.value(&ORDER, order),
             limits: Limits {
                 segment_size: reader.value(&SEGMENT_SIZE, bytes(1 << 20..=16 << 30)),
                 slice_time: reader.value(&SLICE_TIME, seconds(1..=86_400)),
@@ -126,6 +144,10 @@ impl Options {
             Detail::Slice => "slice",
             Detail::All => "all",
         };
+        let order = match self.order {
+            Order::Strict => "strict",
+            Order::Relaxed => "relaxed",
+        };
         let brick = self.brick_path.as_ref().map(|path| path.display().to_string());
         vec![
             ("journal", on(self.journal)),
@@ -136,6 +158,7 @@ impl Options {
             ("fsync-interval", format!("{:?}", self.limits.fsync_interval)),
             ("journal-opens", on(self.policy.journal_opens)),
             ("xattr-values", on(self.xattr_values)),
+            ("order", order.to_owned()),
             ("brick-path", brick.unwrap_or_default()),
             ("ring-dir", self.ring_dir.display().to_string()),
         ]

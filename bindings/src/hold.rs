@@ -19,7 +19,7 @@ pub trait Hold: FromHost {
     /// What is kept.
     type Held: Send + 'static;
 
-    /// Keeps it. None when the host is out of memory.
+    /// Keeps it. None when the host is out of memory, or it is of a type that cannot be kept.
     ///
     /// # Safety
     /// [host-args] `c` is an argument of a call that is live now.
@@ -47,9 +47,34 @@ macro_rules! numbers {
 
 numbers!(i32, i64, u32, u64, usize);
 
-/// A loc of our own, with its references.
+/// What cannot be kept: nothing.
 #[derive(Debug)]
+pub enum Unkept {}
+
+macro_rules! pointers_that_only_travel_through {
+    ($($pointer:ty),*) => {$(
+        impl Hold for $pointer {
+            type Held = Unkept;
+            unsafe fn hold(_c: $pointer) -> Option<Unkept> {
+                None
+            }
+            fn lend(held: &mut Unkept) -> $pointer {
+                match *held {}
+            }
+        }
+    )*};
+}
+
+pointers_that_only_travel_through!(*mut libc::iovec, *mut sys::iobref);
+
+/// A loc of our own, with its references.
 pub struct OwnedLoc(Box<sys::loc_t>);
+
+impl core::fmt::Debug for OwnedLoc {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        write!(f, "OwnedLoc({:p})", &raw const *self.0)
+    }
+}
 
 // SAFETY: [live-inode] the references in it are ours, and the host counts them under a lock of its own.
 unsafe impl Send for OwnedLoc {}

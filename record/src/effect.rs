@@ -3,7 +3,7 @@
 //! Pure, and tested row by row: the plugin asks it in every reply, and so does everything that
 //! simulates the plugin.
 
-use crate::{Class, Fop, Record};
+use crate::{Class, Fop, Gfid, Link, Record};
 
 /// How much is recorded of repeated data and metadata changes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -59,6 +59,32 @@ pub fn effect(record: &Record<'_>, op_ret: i32, policy: Policy) -> Effect {
         (Some(_), Some(bit), Detail::Slice) => Effect::RecordOncePerSlice(bit),
         (Some(_), ..) => Effect::Record,
     }
+}
+
+/// What names mean after a fop that succeeded: each with the inode it stands for from then on, or nothing. `None`
+/// in place of a gfid where the host did not tell.
+#[must_use]
+pub fn bindings<'r, 'a>(record: &'r Record<'a>) -> [Option<(&'r Link<'a>, Binding)>; 2] {
+    let now = record.gfid.map_or(Binding::Unknown, Binding::Inode);
+    let at = |binding| record.at.as_ref().map(|at| (at, binding));
+    match record.fop {
+        Fop::RENAME if record.replaced.is_some() && record.replaced == record.gfid => [None, None],
+        Fop::RENAME => [at(Binding::Nothing), record.to.as_ref().map(|to| (to, now))],
+        Fop::UNLINK | Fop::RMDIR => [at(Binding::Nothing), None],
+        _ if record.fop.class() == Some(Class::Entry) => [at(now), None],
+        _ => [None, None],
+    }
+}
+
+/// What a name stands for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Binding {
+    /// An inode.
+    Inode(Gfid),
+    /// There is no such name.
+    Nothing,
+    /// One of the two.
+    Unknown,
 }
 
 /// Whether an open cuts the file to nothing. The kernel's FUSE asks for that by itself, other clients by this flag.
@@ -157,6 +183,32 @@ mod tests {
         };
         assert_eq!(effect(&rename(1, 1), 0, ALL), Nothing);
         assert_eq!(effect(&rename(1, 2), 0, ALL), Effect::Record);
+    }
+
+    #[test]
+    fn names_after_a_fop() {
+        let link = |name: &'static [u8]| Link { parent: Gfid::ROOT, name: name.into() };
+        let of = |fop, to: Option<&'static [u8]>, replaced| {
+            let record = Record {
+                gfid: Some(Gfid([7; 16])),
+                at: Some(link(b"at")),
+                to: to.map(link),
+                replaced,
+                ..Record::new(fop, Origin::Client)
+            };
+            bindings(&record).map(|one| one.map(|(link, binding)| (link.name.to_vec(), binding)))
+        };
+        let at = |binding| Some((b"at".to_vec(), binding));
+        let inode = Binding::Inode(Gfid([7; 16]));
+        assert_eq!(of(Fop::CREATE, None, None), [at(inode), None]);
+        assert_eq!(of(Fop::LINK, None, None), [at(inode), None]);
+        assert_eq!(of(Fop::UNLINK, None, None), [at(Binding::Nothing), None]);
+        assert_eq!(of(Fop::RMDIR, None, None), [at(Binding::Nothing), None]);
+        let moved = [at(Binding::Nothing), Some((b"to".to_vec(), inode))];
+        assert_eq!(of(Fop::RENAME, Some(b"to"), None), moved);
+        assert_eq!(of(Fop::RENAME, Some(b"to"), Some(Gfid([8; 16]))), moved);
+        assert_eq!(of(Fop::RENAME, Some(b"to"), Some(Gfid([7; 16]))), [None, None]);
+        assert_eq!(of(Fop::WRITE, None, None), [None, None]);
     }
 
     #[test]
