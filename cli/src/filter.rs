@@ -101,6 +101,7 @@ fn loss(statement: &Statement<'_>) -> Loss {
         Statement::Start(_)
         | Statement::Stop
         | Statement::SliceEnd { .. }
+        | Statement::Trimmed { .. }
         | Statement::Client { .. }
         | Statement::ClientGone { .. } => Loss::No,
     }

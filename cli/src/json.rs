@@ -169,6 +169,10 @@ fn statement(object: &mut Object<'_>, statement: &Statement<'_>, line: &Line<'_>
         Statement::Void { to } => object.put("to", *to),
         Statement::Client { id, uid } => client(object, Some(*id), Some(uid)),
         Statement::ClientGone { id } => client(object, Some(*id), line.client),
+        Statement::Trimmed { to, by } => {
+            object.put("to", *to);
+            object.put("why", by.to_string());
+        }
         Statement::Stop | Statement::Off | Statement::On | Statement::Unknown(_) => {}
     }
 }
@@ -265,7 +269,7 @@ mod tests {
     use std::borrow::Cow;
     use std::path::Path;
 
-    use gnotify_journal::{Gap, Place};
+    use gnotify_journal::{Gap, Place, TrimmedBy};
     use gnotify_record::{Caller, Fop, Link, Origin, Owner, Source, Xattr};
 
     use super::*;
@@ -406,6 +410,10 @@ mod tests {
             (Statement::ClientGone { id: ClientId(3) }, r#"CLIENT-GONE","client":{"id":3}"#),
             (Statement::Off, r#"OFF""#),
             (Statement::On, r#"ON""#),
+            (
+                Statement::Trimmed { to: 9, by: TrimmedBy::Reserve },
+                r#"TRIMMED","to":9,"why":"reserve""#,
+            ),
             (Statement::Unknown(77), r#"STATEMENT-77""#),
         ];
         for (statement, want) in cases {

@@ -169,6 +169,9 @@ impl Text {
             }
             Statement::Off => self.put(format_args!(": changes from here on are not recorded")),
             Statement::On => self.put(format_args!(": changes are recorded again")),
+            Statement::Trimmed { to, by } => {
+                self.put(format_args!(" up to {to}: {by}"));
+            }
         }
     }
 
@@ -212,6 +215,7 @@ pub(crate) fn name(statement: &Statement<'_>) -> String {
         Statement::ClientGone { .. } => "CLIENT-GONE".to_owned(),
         Statement::Off => "OFF".to_owned(),
         Statement::On => "ON".to_owned(),
+        Statement::Trimmed { .. } => "TRIMMED".to_owned(),
         Statement::Unknown(code) => format!("STATEMENT-{code}"),
     }
 }
@@ -237,7 +241,7 @@ mod tests {
     use std::borrow::Cow;
     use std::path::Path;
 
-    use gnotify_journal::{How, Place};
+    use gnotify_journal::{How, Place, TrimmedBy};
     use gnotify_record::{Caller, Fop, Gfid, Link, Origin, Owner, Source, Xattr};
 
     use super::*;
@@ -431,6 +435,7 @@ mod tests {
             (Statement::ClientGone { id: ClientId(3) }, "-- CLIENT-GONE 3"),
             (Statement::Off, "-- OFF: changes from here on are not recorded"),
             (Statement::On, "-- ON: changes are recorded again"),
+            (Statement::Trimmed { to: 9, by: TrimmedBy::Age }, "-- TRIMMED up to 9: age"),
             (Statement::Unknown(77), "-- STATEMENT-77"),
         ];
         for (what, want) in cases {

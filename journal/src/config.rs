@@ -5,6 +5,8 @@ use std::sync::Arc;
 use std::time::Duration;
 use std::{fmt, io};
 
+use crate::Reserve;
+
 /// Where a journal is, and how it is kept.
 #[derive(Clone)]
 pub struct Config {
@@ -42,15 +44,26 @@ pub struct Limits {
     pub slice_time: Duration,
     /// How long what is written may wait for an fsync; 0: each batch is followed by one.
     pub fsync_interval: Duration,
+    /// Bytes of all segments together, above which the oldest are removed; at least two segments are
+    /// kept. `None`: none is removed for that.
+    pub retention_bytes: Option<u64>,
+    /// Age of its newest entry from which on a segment is removed; at least a second is used. The one that
+    /// is being written stays. `None`: none is removed for that.
+    pub retention_age: Option<Duration>,
+    /// What is kept free on the brick. Where retention is on, the oldest segments make room first.
+    pub reserve: Reserve,
 }
 
 impl Default for Limits {
-    /// 64 MiB, and stock's 15 and 5 seconds.
+    /// 64 MiB, and stock's 15 and 5 seconds; nothing is removed, and one percent of the brick is kept free.
     fn default() -> Limits {
         Limits {
             segment_size: 64 << 20,
             slice_time: Duration::from_secs(15),
             fsync_interval: Duration::from_secs(5),
+            retention_bytes: None,
+            retention_age: None,
+            reserve: Reserve::default(),
         }
     }
 }
@@ -58,11 +71,21 @@ impl Default for Limits {
 impl Limits {
     /// With what is too small raised to what works.
     pub(crate) fn raised(self) -> Limits {
+        let segment_size = self.segment_size.max(64 << 10);
         Limits {
-            segment_size: self.segment_size.max(64 << 10),
+            segment_size,
+            retention_bytes: self
+                .retention_bytes
+                .map(|bytes| bytes.max(segment_size.saturating_mul(2))),
+            retention_age: self.retention_age.map(|age| age.max(Duration::from_secs(1))),
             slice_time: self.slice_time.max(Duration::from_millis(10)),
             ..self
         }
+    }
+
+    /// Whether segments may be removed.
+    pub(crate) fn removes(&self) -> bool {
+        self.retention_bytes.is_some() || self.retention_age.is_some()
     }
 }
 

@@ -123,6 +123,13 @@ fn write_whole(file: &File, bytes: &[u8], offset: u64) -> Result<(), WriteError>
 #[inline]
 pub(crate) fn crash_point() {}
 
+/// Stands before each system call that may fail: the tests let it.
+#[cfg(any(not(test), loom))]
+#[inline]
+pub(crate) fn step() -> io::Result<()> {
+    Ok(())
+}
+
 #[cfg(any(not(test), loom))]
 #[inline]
 fn torn(bytes: &[u8]) -> &[u8] {
@@ -130,9 +137,9 @@ fn torn(bytes: &[u8]) -> &[u8] {
 }
 
 #[cfg(all(test, not(loom)))]
-pub(crate) use crash::point as crash_point;
-#[cfg(all(test, not(loom)))]
 use crash::torn;
+#[cfg(all(test, not(loom)))]
+pub(crate) use crash::{point as crash_point, step};
 
 /// A kill between two system calls, for the tests of recovery.
 #[cfg(all(test, not(loom)))]
@@ -154,6 +161,12 @@ pub(crate) mod crash {
             Some(left) => LEFT.set(Some(left - 1)),
             None => {}
         }
+    }
+
+    /// Stands before each system call that may fail.
+    pub(crate) fn step() -> std::io::Result<()> {
+        point();
+        Ok(())
     }
 
     /// The part of a write that one system call takes: a kill comes also between two of them.

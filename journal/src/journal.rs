@@ -19,6 +19,7 @@ use crate::disk::{SegmentFile, crash_point, make_private_dir};
 use crate::frame::{Draft, Kind};
 use crate::journal_thread::JournalThread;
 use crate::recovery::{self, Resumed, Surroundings};
+use crate::retention::Retention;
 use crate::ring::file::{self, Identity};
 use crate::ring::{Mapping, Reserved, Ring};
 use crate::segment::Header;
@@ -61,6 +62,8 @@ pub(crate) struct Shared {
     limits: Mutex<Limits>,
     segment: Mutex<(PathBuf, u64)>,
     io_errors: AtomicU64,
+    sealed_segments: AtomicU64,
+    sealed_bytes: AtomicU64,
     stopping: AtomicBool,
     start_id: u64,
     epoch: [u8; 16],
@@ -95,6 +98,10 @@ pub struct Stats {
     pub segment: PathBuf,
     /// Its length in bytes.
     pub segment_len: u64,
+    /// Segments of the journal, this one included.
+    pub segments: u64,
+    /// Their bytes.
+    pub bytes: u64,
     /// The running slice.
     pub slice: u64,
     /// The number of this start.
@@ -215,6 +222,8 @@ impl Journal {
             ring_size: 8 * shared.ring.words(),
             dropped: shared.ring.dropped(),
             io_errors: shared.io_errors.load(Ordering::Relaxed),
+            segments: 1 + shared.sealed_segments.load(Ordering::Relaxed),
+            bytes: segment_len + shared.sealed_bytes.load(Ordering::Relaxed),
             segment,
             segment_len,
             slice: shared.slices.number(),
@@ -288,6 +297,11 @@ impl Shared {
         known.1 = segment.len;
     }
 
+    pub(crate) fn set_sealed(&self, retention: &Retention) {
+        self.sealed_segments.store(retention.len() as u64, Ordering::Relaxed);
+        self.sealed_bytes.store(retention.bytes(), Ordering::Relaxed);
+    }
+
     pub(crate) fn count_io_error(&self) {
         self.io_errors.fetch_add(1, Ordering::Relaxed);
     }
@@ -299,8 +313,17 @@ struct Ready {
     ring_lock: file::Locked,
     dir_file: Arc<File>,
     segment: SegmentFile,
+    retention: Retention,
     ring: Ring<Mapping>,
     start_id: u64,
+}
+
+/// A journal that only lacks its threads.
+struct Assembled {
+    lock: File,
+    ring_lock: file::Locked,
+    shared: Arc<Shared>,
+    worker: JournalThread,
 }
 
 impl Ready {
@@ -329,7 +352,14 @@ impl Ready {
         let header = Header { epoch, start_id, first_seq: next_seq, created: now, salt };
         let segment = SegmentFile::create(dir, &header)
             .map_err(|error| OpenError::io("begin a segment", dir, error))?;
+        // Older segments may be removed once this one is there: it must not come out of a power loss empty.
+        segment
+            .file
+            .sync_data()
+            .map_err(|error| OpenError::io("sync the segment", &segment.path, error))?;
         let dir_file = sync_dir(dir).map_err(|error| OpenError::io("sync", dir, error))?;
+        let retention = Retention::look(dir, next_seq)
+            .map_err(|error| OpenError::io("list the journal", dir, error))?;
         let identity = Identity { epoch, start_id, boot_id, salt };
         let (ring_lock, mapping) = file::create(&config.ring, size, &identity, next_seq)?;
         // Its lock is not needed any more: the path leads to the new one.
@@ -340,10 +370,11 @@ impl Ready {
         let mut body = Body::default();
         // The ring is empty, so there is room.
         ring.offer_ahead(&body.draft(salt, Kind::Statement, now, &Statement::Start(start)));
-        Ok(Ready { lock, ring_lock, dir_file, segment, ring, start_id })
+        Ok(Ready { lock, ring_lock, dir_file, segment, retention, ring, start_id })
     }
 
-    fn launch(self, config: Config) -> Result<Journal, OpenError> {
+    /// What the threads work with, before they are started.
+    fn assemble(self, config: &Config) -> Assembled {
         let limits = config.limits.raised();
         let Header { epoch, .. } = self.segment.header;
         let shared = Arc::new(Shared {
@@ -351,22 +382,31 @@ impl Ready {
             bell: Bell::new(),
             slices: Slices::new(),
             syncer: Syncer::new(limits.fsync_interval),
-            host: config.host,
+            host: Arc::clone(&config.host),
             limits: Mutex::new(limits),
             segment: Mutex::new((self.segment.path.clone(), self.segment.len)),
             io_errors: AtomicU64::new(0),
+            sealed_segments: AtomicU64::new(0),
+            sealed_bytes: AtomicU64::new(0),
             stopping: AtomicBool::new(false),
             start_id: self.start_id,
             epoch,
         });
-        let spawned = |error| OpenError::io("start a thread", &config.dir, error);
-        let sync = spawn_sync(&shared).map_err(spawned)?;
+        shared.set_sealed(&self.retention);
         let worker = JournalThread::new(
             Arc::clone(&shared),
             config.dir.clone(),
             self.dir_file,
             self.segment,
+            self.retention,
         );
+        Assembled { lock: self.lock, ring_lock: self.ring_lock, shared, worker }
+    }
+
+    fn launch(self, config: Config) -> Result<Journal, OpenError> {
+        let Assembled { lock, ring_lock, shared, worker } = self.assemble(&config);
+        let spawned = |error| OpenError::io("start a thread", &config.dir, error);
+        let sync = spawn_sync(&shared).map_err(spawned)?;
         let journal = match spawn_journal(&shared, worker) {
             Ok(journal) => journal,
             Err(error) => {
@@ -382,8 +422,8 @@ impl Ready {
             running: Mutex::new(Some(Running {
                 journal,
                 sync,
-                _lock: self.lock,
-                _ring_lock: self.ring_lock,
+                _lock: lock,
+                _ring_lock: ring_lock,
             })),
         })
     }
@@ -487,3 +527,5 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 
 #[cfg(all(test, not(loom)))]
 mod crash_tests;
+#[cfg(all(test, not(loom)))]
+mod reserve_tests;

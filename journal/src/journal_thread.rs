@@ -8,17 +8,19 @@ use std::fs::File;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::thread;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 use gnotify_record::ClientId;
 
 use crate::disk::SegmentFile;
 use crate::frame::{self, Kind, Parsed};
 use crate::journal::Shared;
-use crate::outage::Outage;
+use crate::outage::{Outage, explain};
+use crate::retention::Retention;
 use crate::ring::{Batch, Drain, Mark, Reserved, RingDamaged};
 use crate::segment::{HEADER, Header};
-use crate::statement::{self, Body, Cause, Gap, Statement};
+use crate::space::Space;
+use crate::statement::{self, Body, Gap, Statement, TrimmedBy};
 use crate::{Level, clock};
 
 /// Bytes that are read from the ring and written at once.
@@ -41,6 +43,10 @@ pub(crate) struct JournalThread {
     pub(crate) dir_file: Arc<File>,
     pub(crate) drain: Drain,
     pub(crate) segment: SegmentFile,
+    retention: Retention,
+    space: Space,
+    /// Segments could not be removed, which was logged.
+    trim_failing: bool,
     batch: Batch,
     body: Body,
     /// Clients that are connected: repeated at the beginning of each segment.
@@ -53,7 +59,8 @@ pub(crate) struct JournalThread {
 }
 
 /// What a look at the ring came to.
-enum Step {
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Step {
     /// Something was carried.
     Carried,
     /// There was nothing.
@@ -68,6 +75,7 @@ impl JournalThread {
         dir: PathBuf,
         dir_file: Arc<File>,
         segment: SegmentFile,
+        retention: Retention,
     ) -> JournalThread {
         let drain = Drain::new(&shared.ring);
         JournalThread {
@@ -76,6 +84,9 @@ impl JournalThread {
             dir_file,
             drain,
             segment,
+            retention,
+            space: Space::default(),
+            trim_failing: false,
             batch: Batch::default(),
             body: Body::default(),
             clients: BTreeMap::new(),
@@ -97,6 +108,7 @@ impl JournalThread {
                 Err(RingDamaged) => return self.give_up(),
             };
             self.end_slice_when_due();
+            self.trim_when_due();
             match step {
                 Step::Carried => self.active = Instant::now(),
                 Step::Held => thread::park_timeout(NAP),
@@ -107,19 +119,19 @@ impl JournalThread {
     }
 
     fn sleep(&self) {
-        let JournalThread { shared, drain, slice_due, .. } = self;
+        let JournalThread { shared, drain, slice_due, retention, .. } = self;
+        let slice = slice_due.map(|due| due.saturating_duration_since(Instant::now()));
+        let trim = retention.due_in(&shared.limits(), SystemTime::now());
         shared.bell.sleep(
             || drain.is_all(&shared.ring) && !shared.is_stopping(),
-            || match slice_due {
-                Some(due) => {
-                    thread::park_timeout(due.saturating_duration_since(Instant::now()));
-                }
+            || match slice.into_iter().chain(trim).min() {
+                Some(left) => thread::park_timeout(left),
                 None => thread::park(),
             },
         );
     }
 
-    fn step(&mut self) -> Result<Step, RingDamaged> {
+    pub(crate) fn step(&mut self) -> Result<Step, RingDamaged> {
         let patient = match &self.outage {
             None => true,
             Some(outage) if outage.is_due() => {
@@ -150,6 +162,9 @@ impl JournalThread {
 
     /// Writes the batch, or as many of its frames as go, and gives their space back. Whether all went.
     fn write(&mut self, last: &Mark) -> bool {
+        if !self.has_room(self.batch.bytes.len()) {
+            return false;
+        }
         match self.segment.append(&self.batch.bytes) {
             Ok(()) => {
                 self.carried(last);
@@ -209,12 +224,19 @@ impl JournalThread {
 
     /// Begins the next segment, with `first_seq`. False where that fails, which begins an outage.
     fn roll(&mut self, first_seq: u64) -> bool {
+        let names: usize = self.clients.values().map(|uid| uid.len() + frame::HEAD + 16).sum();
+        if !self.has_room(HEADER + names) {
+            return false;
+        }
         let header = Header { first_seq, created: clock::now(), ..self.segment.header };
         match self.make_segment(&header) {
             Ok(segment) => {
-                self.segment = segment;
+                let sealed = std::mem::replace(&mut self.segment, segment);
+                // Where it was removed by hand, nothing is left to be trimmed.
+                let _ = self.retention.seal(sealed.path, first_seq);
                 self.shared.syncer.written(&self.dir, &self.dir_file);
                 self.shared.set_segment(&self.segment);
+                self.shared.set_sealed(&self.retention);
                 true
             }
             Err(error) => {
@@ -245,24 +267,87 @@ impl JournalThread {
 
     fn fail(&mut self, path: &std::path::Path, error: &std::io::Error) {
         self.shared.count_io_error();
+        let (cause, advice) = explain(error);
         if self.outage.is_none() {
             self.shared.host.log(
                 Level::Error,
                 &format!(
                     "journal: cannot write {}: {error}; entries wait in the ring, and are lost and \
-                     told as a gap once it is half full: free space on the brick or repair it",
+                     told as a gap once it is half full: {advice}",
                     path.display()
                 ),
             );
         }
         let from = self.drain.next();
-        self.outage.get_or_insert_with(|| Outage::new(from)).failed();
+        self.outage.get_or_insert_with(|| Outage::new(from, cause)).failed();
+    }
+
+    /// Whether the brick's storage reserve leaves room for so many bytes. Where it does not, retained segments
+    /// make room; false where that is not enough, which begins an outage.
+    fn has_room(&mut self, bytes: usize) -> bool {
+        let limits = self.shared.limits();
+        loop {
+            let Err(error) = self.space.take(&self.dir_file, limits.reserve, bytes as u64) else {
+                return true;
+            };
+            let oldest = self.retention.oldest().filter(|_| limits.removes());
+            if !oldest.is_some_and(|to| self.trim(to, TrimmedBy::Reserve)) {
+                self.fail(&self.segment.path.clone(), &error);
+                return false;
+            }
+        }
+    }
+
+    pub(crate) fn trim_when_due(&mut self) {
+        let limits = self.shared.limits();
+        if !limits.removes() {
+            return;
+        }
+        if let Some((to, by)) = self.retention.surplus(&limits, self.segment.len, SystemTime::now())
+        {
+            self.trim(to, by);
+        }
+    }
+
+    /// Announces that the segments up to the number `to` go, and removes them. Whether they are gone.
+    fn trim(&mut self, to: u64, by: TrimmedBy) -> bool {
+        if self.retention.must_announce(to) {
+            let statement = Statement::Trimmed { to, by };
+            let salt = self.shared.ring.salt();
+            let draft = self.body.draft(salt, Kind::Statement, clock::now(), &statement);
+            if !matches!(self.shared.ring.offer_ahead(&draft), Reserved::Place { .. }) {
+                // The ring is full to the brim: first it has to be carried.
+                self.retention.try_later();
+                return false;
+            }
+            self.retention.announced(to);
+        }
+        let removed = self.retention.remove(to);
+        self.shared.syncer.written(&self.dir, &self.dir_file);
+        self.shared.set_sealed(&self.retention);
+        self.space.ask_again();
+        let (path, error) = match removed {
+            Ok(segments) => {
+                let text = format!("journal: {segments} segments up to number {to} removed: {by}");
+                self.shared.host.log(Level::Info, &text);
+                self.trim_failing = false;
+                return true;
+            }
+            Err(failure) => failure,
+        };
+        if !std::mem::replace(&mut self.trim_failing, true) {
+            self.shared.count_io_error();
+            let (path, (_, advice)) = (path.display(), explain(&error));
+            let text = format!("journal: cannot remove {path}: {error}; {advice}");
+            self.shared.host.log(Level::Error, &text);
+        }
+        false
     }
 
     /// Tries to write the GAP over what was written off in an outage. False where that fails.
     fn tell_loss(&mut self) -> bool {
         let Some(outage) = &self.outage else { return true };
-        let (from, next) = (outage.from, self.drain.next());
+        let (from, next, cause) = (outage.from, self.drain.next(), outage.cause);
         if from == next {
             return true;
         }
@@ -271,7 +356,7 @@ impl JournalThread {
         if self.segment.header.first_seq < from && !self.roll(from) {
             return false;
         }
-        let gap = Gap { to: next - 1, cause: Cause::Io, lost: Some(next - from) };
+        let gap = Gap { to: next - 1, cause, lost: Some(next - from) };
         let mut bytes = Vec::new();
         self.body
             .draft(self.shared.ring.salt(), Kind::Statement, clock::now(), &Statement::Gap(gap))
@@ -279,6 +364,9 @@ impl JournalThread {
         // Some inodes are marked as recorded in this slice by records that are lost: a consumer that looks at
         // everything when it reads the gap must hear of what changes afterwards.
         let shared = Arc::clone(&self.shared);
+        if !self.has_room(bytes.len()) {
+            return false;
+        }
         let mut failure = None;
         shared.slices.end(|_| match self.segment.append(&bytes) {
             Ok(()) => true,

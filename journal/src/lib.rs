@@ -24,10 +24,12 @@ mod loom_models;
 mod outage;
 mod reader;
 mod recovery;
+mod retention;
 mod ring;
 mod segment;
 mod sequence;
 mod slices;
+mod space;
 mod statement;
 mod sync;
 mod sync_thread;
@@ -38,7 +40,8 @@ pub use journal::{Appended, Journal, Stats};
 pub use reader::{ReadError, Reader};
 pub use ring::file::{RING_DEFAULT, RING_MAX, RING_MIN, ring_path};
 pub use segment::{Header, VERSION};
-pub use statement::{CLIENT_UID_MAX, Cause, Gap, How, Start, Statement};
+pub use space::Reserve;
+pub use statement::{CLIENT_UID_MAX, Cause, Gap, How, Start, Statement, TrimmedBy};
 
 /// The file in a journal's directory that its only writer holds a lock on.
 pub(crate) const LOCK_FILE: &str = "lock";

@@ -4,9 +4,12 @@
 //! outage then costs nothing. After that they are written off, so that fops find space for what
 //! comes, and one GAP covers them when writing works again.
 
+use std::io;
 use std::time::{Duration, Instant};
 
 use crate::ring::{Load, Ring};
+use crate::space::AtReserve;
+use crate::statement::Cause;
 
 /// Between two tries.
 const RETRY: Duration = Duration::from_millis(200);
@@ -16,12 +19,14 @@ const RETRY: Duration = Duration::from_millis(200);
 pub(crate) struct Outage {
     /// The first number that is not written.
     pub(crate) from: u64,
+    /// Why, as the gap will say.
+    pub(crate) cause: Cause,
     tried: Instant,
 }
 
 impl Outage {
-    pub(crate) fn new(from: u64) -> Outage {
-        Outage { from, tried: Instant::now() }
+    pub(crate) fn new(from: u64, cause: Cause) -> Outage {
+        Outage { from, cause, tried: Instant::now() }
     }
 
     /// A try has failed.
@@ -37,5 +42,30 @@ impl Outage {
     /// Whether there is still room to wait, instead of writing entries off.
     pub(crate) fn has_patience(&self, ring: &Ring<impl Load>) -> bool {
         ring.used() <= ring.words() / 2
+    }
+}
+
+/// What an error of the brick's means: the cause that a gap tells, and what is to be done.
+pub(crate) fn explain(error: &io::Error) -> (Cause, &'static str) {
+    let at_reserve = error.get_ref().is_some_and(|inner| inner.is::<AtReserve>());
+    match error.kind() {
+        io::ErrorKind::StorageFull if at_reserve => {
+            (Cause::NoSpace, "free space on the brick, or lower its option storage.reserve")
+        }
+        io::ErrorKind::StorageFull => {
+            (Cause::NoSpace, "the brick's file system is full: free space on it")
+        }
+        io::ErrorKind::QuotaExceeded => {
+            (Cause::NoSpace, "a quota of the brick's file system is used up: raise it")
+        }
+        io::ErrorKind::ReadOnlyFilesystem => (
+            Cause::Io,
+            "the brick's file system is read-only: see the kernel's log for why, repair it and \
+             mount it again",
+        ),
+        _ if error.raw_os_error() == Some(libc::EIO) => {
+            (Cause::Io, "the brick's disk fails: see the kernel's log, and replace it")
+        }
+        _ => (Cause::Io, "repair what it says"),
     }
 }

@@ -50,6 +50,13 @@ pub enum Statement<'a> {
     Off,
     /// Recording was switched on again. Changes that began before are not recorded, even if they end behind it.
     On,
+    /// The oldest segments are about to be removed; nothing behind this statement is missing by it.
+    Trimmed {
+        /// The last number that goes.
+        to: u64,
+        /// Why.
+        by: TrimmedBy,
+    },
     /// A statement of a later version.
     Unknown(u8),
 }
@@ -121,6 +128,50 @@ impl fmt::Display for How {
     }
 }
 
+/// Why segments are removed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum TrimmedBy {
+    /// The journal has more bytes than it may.
+    Bytes,
+    /// They are older than what is kept.
+    Age,
+    /// The brick is at its storage reserve.
+    Reserve,
+    /// For a reason that only a later version knows.
+    Other(u8),
+}
+
+impl TrimmedBy {
+    fn code(self) -> u8 {
+        match self {
+            TrimmedBy::Bytes => 1,
+            TrimmedBy::Age => 2,
+            TrimmedBy::Reserve => 3,
+            TrimmedBy::Other(code) => code,
+        }
+    }
+
+    fn from_code(code: u8) -> TrimmedBy {
+        match code {
+            1 => TrimmedBy::Bytes,
+            2 => TrimmedBy::Age,
+            3 => TrimmedBy::Reserve,
+            code => TrimmedBy::Other(code),
+        }
+    }
+}
+
+impl fmt::Display for TrimmedBy {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            TrimmedBy::Bytes => f.pad("bytes"),
+            TrimmedBy::Age => f.pad("age"),
+            TrimmedBy::Reserve => f.pad("reserve"),
+            TrimmedBy::Other(code) => f.pad(&format!("other-{code}")),
+        }
+    }
+}
+
 /// Entries that are lost.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Gap {
@@ -141,6 +192,8 @@ pub enum Cause {
     RingFull,
     /// They could not be written to the brick.
     Io,
+    /// There was no space for them: the brick was full, over a quota, or at its storage reserve.
+    NoSpace,
     /// The bytes that held them are damaged or cut off. A reader says so itself.
     Damaged,
     /// Their segments were removed. A reader says so itself.
@@ -156,6 +209,7 @@ impl Cause {
         match self {
             Cause::RingFull => 1,
             Cause::Io => 2,
+            Cause::NoSpace => 7,
             Cause::Damaged => 3,
             Cause::Trimmed => 4,
             Cause::PowerLoss => 5,
@@ -167,6 +221,7 @@ impl Cause {
         match code {
             1 => Cause::RingFull,
             2 => Cause::Io,
+            7 => Cause::NoSpace,
             3 => Cause::Damaged,
             4 => Cause::Trimmed,
             5 => Cause::PowerLoss,
@@ -180,6 +235,7 @@ impl fmt::Display for Cause {
         match self {
             Cause::RingFull => f.pad("ring-full"),
             Cause::Io => f.pad("io-error"),
+            Cause::NoSpace => f.pad("no-space"),
             Cause::Damaged => f.pad("damaged"),
             Cause::Trimmed => f.pad("trimmed"),
             Cause::PowerLoss => f.pad("power-loss"),
@@ -199,6 +255,7 @@ mod code {
     pub(super) const CLIENT_GONE: u8 = 7;
     pub(super) const OFF: u8 = 8;
     pub(super) const ON: u8 = 9;
+    pub(super) const TRIMMED: u8 = 12;
 }
 
 /// A statement's bytes. Reused from one statement to the next, so that the heap is rarely asked.
@@ -261,6 +318,11 @@ fn encode(statement: &Statement<'_>, out: &mut Vec<u8>) -> u8 {
         }
         Statement::Off => code::OFF,
         Statement::On => code::ON,
+        Statement::Trimmed { to, by } => {
+            out.extend_from_slice(&to.to_le_bytes());
+            out.push(by.code());
+            code::TRIMMED
+        }
         Statement::Unknown(code) => *code,
     }
 }
@@ -296,6 +358,11 @@ pub(crate) fn decode(code: u8, body: &[u8]) -> Option<Statement<'_>> {
         }
         code::OFF => Statement::Off,
         code::ON => Statement::On,
+        code::TRIMMED => {
+            let to = body.u64()?;
+            let [by] = *body.array::<1>()?;
+            Statement::Trimmed { to, by: TrimmedBy::from_code(by) }
+        }
         code => Statement::Unknown(code),
     })
 }
@@ -350,6 +417,7 @@ mod tests {
             gap(Cause::Damaged, None),
             gap(Cause::Trimmed, None),
             gap(Cause::PowerLoss, None),
+            gap(Cause::NoSpace, Some(2)),
             gap(Cause::Other(77), None),
             Statement::Void { to: 12 },
             Statement::Client { id, uid: b"CTX_ID:\xff" },
@@ -357,6 +425,10 @@ mod tests {
             Statement::ClientGone { id },
             Statement::Off,
             Statement::On,
+            Statement::Trimmed { to: 1 << 41, by: TrimmedBy::Bytes },
+            Statement::Trimmed { to: 9, by: TrimmedBy::Age },
+            Statement::Trimmed { to: 9, by: TrimmedBy::Reserve },
+            Statement::Trimmed { to: 9, by: TrimmedBy::Other(99) },
             Statement::Unknown(200),
         ]
     }

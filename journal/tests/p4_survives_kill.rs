@@ -32,6 +32,7 @@ fn place_in(root: PathBuf) -> (Config, PathBuf) {
         segment_size: 64 << 10,
         slice_time: Duration::from_millis(10),
         fsync_interval: Duration::ZERO,
+        ..Limits::default()
     };
     let config =
         Config { dir: root.join("journal"), ring: root.join("0.ring"), limits, ..place.config() };

@@ -14,7 +14,13 @@ use crate::segment;
 use crate::{Gap, Reader, What};
 
 #[derive(Default)]
-struct Log(Mutex<Vec<String>>);
+pub(super) struct Log(Mutex<Vec<String>>);
+
+impl Log {
+    pub(super) fn lines(&self) -> Vec<String> {
+        self.0.lock().unwrap().clone()
+    }
+}
 
 impl Host for Log {
     fn log(&self, _level: Level, text: &str) {
@@ -22,7 +28,7 @@ impl Host for Log {
     }
 }
 
-fn config(root: &Path) -> Config {
+pub(super) fn config(root: &Path) -> Config {
     Config {
         dir: root.join("journal"),
         ring: root.join("run/0.ring"),
@@ -33,12 +39,12 @@ fn config(root: &Path) -> Config {
 }
 
 /// Appends records as fops do, and gives their numbers.
-fn append(ready: &Ready, count: u64) -> Vec<u64> {
+pub(super) fn append(ring: &Ring<Mapping>, count: u64) -> Vec<u64> {
     let record = Record::new(Fop::WRITE, Origin::Client);
     let (mut body, time) = (codec::Body::new(), 1);
     let tag = codec::encode(&record, time, &mut body);
-    let draft = Draft::new(ready.ring.salt(), Kind::Record, record.fop.0, tag, time, &body);
-    let place = |_| match ready.ring.append(&draft) {
+    let draft = Draft::new(ring.salt(), Kind::Record, record.fop.0, tag, time, &body);
+    let place = |_| match ring.append(&draft) {
         Reserved::Place { seq, .. } => seq,
         other => panic!("{other:?}"),
     };
@@ -77,7 +83,7 @@ fn entries(root: &Path) -> Vec<(u64, u64, String)> {
     entries
 }
 
-fn texts(root: &Path) -> Vec<String> {
+pub(super) fn texts(root: &Path) -> Vec<String> {
     entries(root).into_iter().map(|(_, _, text)| text).collect()
 }
 
@@ -124,7 +130,7 @@ fn kill_everywhere(prepare: impl Fn(&Path), expected: &[&str]) {
 
 fn killed_with_records_in_the_ring(root: &Path) -> Ready {
     let mut ready = Ready::prepare(&config(root)).unwrap();
-    assert_eq!(append(&ready, 6), [2, 3, 4, 5, 6, 7]);
+    assert_eq!(append(&ready.ring, 6), [2, 3, 4, 5, 6, 7]);
     carry(&mut ready, 3, true);
     carry(&mut ready, 2, false);
     ready
@@ -163,7 +169,7 @@ fn with_a_frame_that_was_not_committed() {
         let draft = Draft::new(ready.ring.salt(), Kind::Record, 13, 0, 1, b"body");
         ready.ring.abandon(&draft);
         ready.ring.abandon(&draft);
-        append(&ready, 1);
+        append(&ready.ring, 1);
     };
     kill_everywhere(prepare, &after_six(&["void", "record", "start killed"]));
 }
@@ -172,7 +178,7 @@ fn with_a_frame_that_was_not_committed() {
 fn in_the_middle_of_a_roll() {
     let prepare = |root: &Path| {
         let mut ready = Ready::prepare(&config(root)).unwrap();
-        append(&ready, 6);
+        append(&ready.ring, 6);
         carry(&mut ready, 3, true);
         let header = Header { first_seq: 4, ..ready.segment.header };
         SegmentFile::create(&root.join("journal"), &header).unwrap();
@@ -239,7 +245,7 @@ fn with_the_newest_segment_removed_by_hand() {
     let prepare = |root: &Path| {
         drop(killed_with_records_in_the_ring(root));
         let mut ready = Ready::prepare(&config(root)).unwrap();
-        append(&ready, 3);
+        append(&ready.ring, 3);
         carry(&mut ready, 4, true);
         fs::remove_file(&ready.segment.path).unwrap();
     };
