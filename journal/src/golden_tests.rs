@@ -74,6 +74,8 @@ fn contents() -> Vec<(u64, Content)> {
     add(Content::Statement(Statement::On));
     add(Content::Statement(Statement::Unknown(77)));
     add(Content::Statement(Statement::Stop));
+    let next = add(Content::Record(Box::new(uncertain())));
+    add(gap(next + 2, Cause::InFlight, Some(3)));
     contents
 }
 
@@ -108,6 +110,10 @@ fn rename() -> Record<'static> {
         last_link: Some(true),
         ..Record::new(Fop::RENAME, Origin::Client)
     }
+}
+
+fn uncertain() -> Record<'static> {
+    Record { last_link: None, uncertain: true, ..rename() }
 }
 
 fn setattr() -> Record<'static> {

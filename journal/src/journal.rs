@@ -11,7 +11,7 @@ use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 use std::{fmt, io};
 
-use gnotify_record::{ClientId, Record, codec};
+use gnotify_record::{Class, ClientId, Record, codec};
 use uuid::Uuid;
 
 use crate::bell::Bell;
@@ -26,7 +26,7 @@ use crate::segment::Header;
 use crate::slices::Slices;
 use crate::statement::{Body, Start, Statement};
 use crate::sync_thread::Syncer;
-use crate::{Config, Host, LOCK_FILE, Level, Limits, OpenError, clock};
+use crate::{Config, Host, InFlight, LOCK_FILE, Level, Limits, OpenError, clock};
 
 /// Words that fops leave free in the ring: 4 KiB for the journal thread's own statements.
 const HEADROOM: u64 = 512;
@@ -168,6 +168,30 @@ impl Journal {
         self.offer_ahead(&Statement::On)
     }
 
+    /// Notes what `record` is about to change, before the change is made: if the process is killed ahead of
+    /// [`Journal::end`], the next start writes an uncertain record of it. A fop that changes nothing needs no
+    /// note.
+    ///
+    /// Takes no lock, makes no system call, and does not ask the heap. What is given must come back.
+    #[inline]
+    pub fn begin(&self, record: &Record<'_>) -> InFlight {
+        if matches!(record.fop.class(), None | Some(Class::OpenClose)) {
+            return InFlight::NONE;
+        }
+        // Threads have stacks of their own: a number that is much the same in all calls of one, and
+        // different in those of others.
+        let here = 0u8;
+        let stack = (&raw const here).addr() as u64 >> 16;
+        self.shared.ring.begin(record, stack.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 32)
+    }
+
+    /// The fop has ended: its record is appended, or it has none because nothing changed. To be called behind
+    /// [`Journal::append_record`], ahead of the reply.
+    #[inline]
+    pub fn end(&self, in_flight: InFlight) {
+        self.shared.ring.end(in_flight);
+    }
+
     /// Says that a record could not be made: a gap will cover its number.
     pub fn lost(&self) {
         self.shared.ring.lose();
@@ -242,7 +266,8 @@ impl Journal {
         let whole = running.journal.join().unwrap_or(false);
         self.shared.syncer.stop();
         let synced = running.sync.join().is_ok();
-        if whole {
+        // A fop that ends later leaves its record there, and if there is a kill, its note.
+        if whole && !self.shared.ring.is_in_flight() {
             // Where it stays, the next start sees by the STOP that it is of no use.
             let _ = fs::remove_file(&self.ring_path);
         }

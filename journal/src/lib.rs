@@ -38,6 +38,7 @@ pub use config::{Config, Host, Level, Limits, OpenError};
 pub use entry::{Entry, Place, What};
 pub use journal::{Appended, Journal, Stats};
 pub use reader::{ReadError, Reader};
+pub use ring::InFlight;
 pub use ring::file::{RING_DEFAULT, RING_MAX, RING_MIN, ring_path};
 pub use segment::{Header, VERSION};
 pub use space::Reserve;

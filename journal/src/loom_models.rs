@@ -12,27 +12,41 @@ use loom::sync::Arc;
 use loom::sync::atomic::{AtomicBool, AtomicU64, Ordering, fence};
 use loom::thread;
 
+use gnotify_record::{Fop, Gfid, Origin, Record, codec};
+
 use crate::bell::Bell;
 use crate::frame::{self, Draft, Kind, Parsed};
-use crate::ring::{Batch, Drain, Load, Memory, Reserved, Ring, Slot, recover};
+use crate::ring::{
+    Batch, Drain, InFlight, Load, Memory, NOTE_WORDS, Notes, Reserved, Ring, Slot, recover,
+};
 use crate::slices::Slices;
 use crate::statement::{self, Cause, Statement};
 
 const SALT: u32 = 7;
 
+/// How many notes the memory has where a model asks for some.
+const NOTES: u64 = 1;
+
 /// Memory of so many words, which two producers and a drain share.
 struct Small {
-    cursors: [AtomicU64; 5],
+    cursors: [AtomicU64; 6],
+    notes: Vec<AtomicU64>,
     words: Vec<AtomicU64>,
 }
 
 impl Small {
     /// An empty ring, whose first number is 1.
     fn new(words: usize) -> Small {
+        Small::with_notes(words, 0)
+    }
+
+    /// An empty ring beside so many notes.
+    fn with_notes(words: usize, notes: u64) -> Small {
         let cursor = |value| AtomicU64::new(value);
         Small {
             // Reserved: position 0, and number 1 above its 24 bits.
-            cursors: [cursor(1 << 24), cursor(0), cursor(0), cursor(1), cursor(0)],
+            cursors: [cursor(1 << 24), cursor(0), cursor(0), cursor(1), cursor(0), cursor(0)],
+            notes: (0..notes * NOTE_WORDS).map(|_| AtomicU64::new(0)).collect(),
             words: (0..words).map(|_| AtomicU64::new(0)).collect(),
         }
     }
@@ -44,6 +58,8 @@ impl Small {
             Slot::Drained => &self.cursors[2],
             Slot::Next => &self.cursors[3],
             Slot::Accounted => &self.cursors[4],
+            Slot::Unnamed => &self.cursors[5],
+            Slot::Note(note, word) => &self.notes[(note * NOTE_WORDS + word) as usize],
             Slot::Word(position) => &self.words[position as usize % self.words.len()],
         }
     }
@@ -52,6 +68,10 @@ impl Small {
 impl Load for Arc<Small> {
     fn words(&self) -> u64 {
         self.words.len() as u64
+    }
+
+    fn notes(&self) -> u64 {
+        self.notes.len() as u64 / NOTE_WORDS
     }
 
     fn load(&self, slot: Slot, order: Ordering) -> u64 {
@@ -221,6 +241,109 @@ fn loom_reserve_and_commit_against_startup() {
         assert_eq!(next, found.next);
         assert!(before.iter().all(|seq| said.records.contains(seq)));
         assert!(said.gaps.is_empty());
+    });
+}
+
+/// A change, told apart by its number.
+fn change(number: u8) -> Record<'static> {
+    Record { gfid: Some(Gfid([number; 16])), ..Record::new(Fop::WRITE, Origin::Client) }
+}
+
+fn begin(ring: &Ring<Arc<Small>>, number: u8) -> InFlight {
+    ring.begin(&change(number), 0)
+}
+
+/// A recovery that comes at any moment knows of each change that was made before: by its record, by a note,
+/// or as one of those that found no free note. (There is one note for two fops.)
+#[test]
+fn loom_notes_against_startup() {
+    model_within(2, || {
+        let memory = Arc::new(Small::with_notes(16, NOTES));
+        let changed = Arc::new([AtomicBool::new(false), AtomicBool::new(false)]);
+        for number in [1, 2] {
+            let (ring, changed) = (ring(&memory), Arc::clone(&changed));
+            thread::spawn(move || {
+                let in_flight = begin(&ring, number);
+                changed[usize::from(number) - 1].store(true, Ordering::Release);
+                append(&ring, &[number; 8]);
+                ring.end(in_flight);
+            });
+        }
+        let before: Vec<u8> =
+            (1..=2).filter(|n| changed[usize::from(*n) - 1].load(Ordering::Acquire)).collect();
+        let found = recover(&memory, SALT, 1, 1, Cause::Io);
+        let (mut recorded, mut named, mut unnamed, mut at) = (vec![], vec![], 0, 0);
+        while at < found.bytes.len() {
+            let Parsed::Whole(frame) = frame::parse(&found.bytes[at..], SALT) else {
+                panic!("a broken frame");
+            };
+            match (frame.kind, statement::decode(frame.code, frame.body)) {
+                (Kind::Record, _) if codec::is_uncertain(frame.tag, frame.body) => {
+                    let read = codec::decode(Fop(frame.code), frame.tag, 1, frame.body).unwrap();
+                    let number = read.gfid.unwrap().0[0];
+                    assert_eq!(read, Record { uncertain: true, ..change(number) });
+                    named.push(number);
+                }
+                (Kind::Record, _) => recorded.push(frame.body[0]),
+                (_, Some(Statement::Gap(gap))) => {
+                    assert_eq!(gap.cause, Cause::InFlight);
+                    unnamed += gap.lost.unwrap();
+                }
+                // Reserved, not committed.
+                (_, statement) => assert!(matches!(statement, Some(Statement::Void { .. }))),
+            }
+            at += frame.len();
+        }
+        let untold =
+            before.iter().filter(|number| !recorded.contains(number) && !named.contains(number));
+        assert!(untold.count() as u64 <= unnamed, "{before:?}: {recorded:?} {named:?} {unnamed}");
+    });
+}
+
+/// Whoever reads the notes meanwhile gets no half of one, also where a note is taken again.
+#[test]
+fn loom_notes_are_whole() {
+    loom::model(|| {
+        let memory = Arc::new(Small::with_notes(8, NOTES));
+        let fops = {
+            let ring = ring(&memory);
+            thread::spawn(move || {
+                for number in [1, 2] {
+                    let in_flight = begin(&ring, number);
+                    ring.end(in_flight);
+                }
+            })
+        };
+        for record in Notes::read(&memory).records {
+            let number = record.gfid.unwrap().0[0];
+            assert_eq!(record, Record { uncertain: true, ..change(number) });
+        }
+        fops.join().unwrap();
+    });
+}
+
+/// Two fops that want one note: each has it alone, or is counted.
+#[test]
+fn loom_a_note_is_of_one_fop() {
+    loom::model(|| {
+        let memory = Arc::new(Small::with_notes(8, NOTES));
+        let fops: Vec<_> = [1, 2]
+            .into_iter()
+            .map(|number| {
+                let (ring, memory) = (ring(&memory), Arc::clone(&memory));
+                thread::spawn(move || {
+                    let in_flight = begin(&ring, number);
+                    let notes = Notes::read(&memory);
+                    let own = Record { uncertain: true, ..change(number) };
+                    assert!(notes.unnamed > 0 || notes.records.contains(&own));
+                    ring.end(in_flight);
+                })
+            })
+            .collect();
+        for fop in fops {
+            fop.join().unwrap();
+        }
+        assert!(!ring(&memory).is_in_flight());
     });
 }
 

@@ -13,10 +13,13 @@
 //!   nothing. It could only be made when the segment had been brought up to date. (Or somebody has
 //!   removed its segment by hand: then its numbers are told as a gap.)
 //! - A segment with a damaged header is set aside under a name that still tells its first number.
-//! - A clean stop writes STOP, syncs, and removes the ring last.
+//! - A clean stop writes STOP, syncs, and removes the ring last. It stays where fops are in flight: what they
+//!   append behind STOP, or were about to change, comes from it.
 
 use std::fs;
 use std::path::Path;
+
+use gnotify_record::codec;
 
 use crate::disk::{SegmentFile, UNFINISHED, crash_point};
 use crate::frame::Kind;
@@ -141,8 +144,12 @@ impl Tail {
                 Some(Statement::Stop) => Last::Stop,
                 _ => Last::Other,
             };
-            // The time of a statement about what is missing is that of the recovery.
-            if !matches!(statement, Some(Statement::Gap(_) | Statement::Void { .. })) {
+            // The time of what recovery says about what is missing is its own.
+            let of_recovery = match statement {
+                None => codec::is_uncertain(frame.tag, frame.body),
+                Some(statement) => matches!(statement, Statement::Gap(_) | Statement::Void { .. }),
+            };
+            if !of_recovery {
                 last_time = frame.time;
             }
         }

@@ -15,16 +15,22 @@ mod append;
 mod drain;
 pub(crate) mod file;
 mod map;
+#[cfg(all(test, not(loom)))]
+mod note_tests;
+mod notes;
 mod recover;
 #[cfg(all(test, not(loom)))]
 mod tests;
 
 use crate::sequence;
-use crate::sync::Ordering;
+use crate::sync::{AtomicU64, Ordering};
 
 pub(crate) use append::Reserved;
 pub(crate) use drain::{Batch, Drain, Mark, RingDamaged};
 pub(crate) use map::Mapping;
+pub use notes::InFlight;
+#[cfg(all(test, loom))]
+pub(crate) use notes::{NOTE_WORDS, Notes};
 pub(crate) use recover::{Recovered, recover};
 
 /// A word of the ring's memory.
@@ -40,6 +46,10 @@ pub(crate) enum Slot {
     Next,
     /// How many of the dropped numbers the journal thread has accounted for.
     Accounted,
+    /// How many fops are in flight that found no free note.
+    Unnamed,
+    /// A word of a note: which note, which word.
+    Note(u64, u64),
     /// A word of the frames, at a position modulo the ring's size.
     Word(u64),
 }
@@ -48,6 +58,8 @@ pub(crate) enum Slot {
 pub(crate) trait Load {
     /// Size of the part for frames in words: a power of two, at most 2^23.
     fn words(&self) -> u64;
+    /// How many notes there are: a power of two.
+    fn notes(&self) -> u64;
     fn load(&self, slot: Slot, order: Ordering) -> u64;
 }
 
@@ -98,11 +110,13 @@ pub(crate) struct Ring<M> {
     salt: u32,
     /// Words that fops leave free for the statements of the journal thread.
     headroom: u64,
+    /// Where a fop looks for a free note next, if the one of its thread is taken.
+    rotation: AtomicU64,
 }
 
 impl<M: Load> Ring<M> {
     pub(crate) fn new(memory: M, salt: u32, headroom: u64) -> Ring<M> {
-        Ring { memory, salt, headroom }
+        Ring { memory, salt, headroom, rotation: AtomicU64::new(0) }
     }
 
     pub(crate) fn salt(&self) -> u32 {

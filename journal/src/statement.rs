@@ -200,6 +200,9 @@ pub enum Cause {
     Trimmed,
     /// The machine went down before they were on disk.
     PowerLoss,
+    /// They were under way when the brick was killed, and more than could be named: what they may have changed
+    /// is not known.
+    InFlight,
     /// For a reason that only a later version knows.
     Other(u8),
 }
@@ -213,6 +216,7 @@ impl Cause {
             Cause::Damaged => 3,
             Cause::Trimmed => 4,
             Cause::PowerLoss => 5,
+            Cause::InFlight => 6,
             Cause::Other(code) => code,
         }
     }
@@ -225,6 +229,7 @@ impl Cause {
             3 => Cause::Damaged,
             4 => Cause::Trimmed,
             5 => Cause::PowerLoss,
+            6 => Cause::InFlight,
             code => Cause::Other(code),
         }
     }
@@ -239,6 +244,7 @@ impl fmt::Display for Cause {
             Cause::Damaged => f.pad("damaged"),
             Cause::Trimmed => f.pad("trimmed"),
             Cause::PowerLoss => f.pad("power-loss"),
+            Cause::InFlight => f.pad("in-flight"),
             Cause::Other(code) => f.pad(&format!("other-{code}")),
         }
     }

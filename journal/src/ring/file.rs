@@ -1,12 +1,13 @@
 //! The ring's file: made whole before it appears under its name, and read back after a kill.
 //!
-//! FORMAT: a page of head, then the words of the frames; `docs/format.md` draws it.
+//! FORMAT: a page of head, the notes of fops in flight, then the words of the frames; `docs/format.md` draws it.
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
+use super::notes::NOTE_WORDS;
 use super::{Load, Mapping, Reserve, Slot};
 use crate::disk::{crash_point, make_private_dir};
 use crate::sync::Ordering;
@@ -20,7 +21,13 @@ pub const RING_MAX: usize = 64 << 20;
 pub const RING_DEFAULT: usize = 4 << 20;
 
 /// Words of the head.
-pub(crate) const HEAD_WORDS: usize = 512;
+const HEAD_WORDS: usize = 512;
+
+/// How many fops in flight can be named; the host's threads that reach a disk are far fewer.
+pub(crate) const NOTES: u64 = 1024;
+
+/// Words in front of the frames.
+pub(crate) const FRAMES_AT: usize = HEAD_WORDS + (NOTES * NOTE_WORDS) as usize;
 
 const MAGIC: &[u8; 8] = b"GNOTIFYR";
 const VERSION: u64 = 1;
@@ -36,7 +43,9 @@ pub(crate) fn slot_index(slot: Slot, mask: u64) -> usize {
         Slot::Drained => 32,
         Slot::Next => 33,
         Slot::Accounted => 34,
-        Slot::Word(position) => HEAD_WORDS + (position & mask) as usize,
+        Slot::Unnamed => 40,
+        Slot::Note(note, word) => HEAD_WORDS + (note * NOTE_WORDS + word) as usize,
+        Slot::Word(position) => FRAMES_AT + (position & mask) as usize,
     }
 }
 
@@ -128,8 +137,11 @@ fn fill(mut file: &File, size: usize, identity: &Identity, next: u64) -> io::Res
     crash_point();
     file.write_all(&identity.encode(size, next))?;
     let zeros = [0; 64 * 1024];
-    for _ in 0..size / zeros.len() {
-        file.write_all(&zeros)?;
+    let mut left = 8 * (FRAMES_AT - HEAD_WORDS) + size;
+    while left > 0 {
+        let part = left.min(zeros.len());
+        file.write_all(&zeros[..part])?;
+        left -= part;
     }
     Mapping::new(file, size)
 }
@@ -164,8 +176,8 @@ impl Image {
     fn decode(bytes: &[u8]) -> Option<Image> {
         let (words, rest) = bytes.as_chunks::<8>();
         let words: Vec<u64> = words.iter().map(|bytes| machine::word(*bytes)).collect();
-        let head = words.get(..HEAD_WORDS)?;
-        let size = 8 * (words.len() - HEAD_WORDS) as u64;
+        let head = words.get(..FRAMES_AT)?;
+        let size = 8 * (words.len() - FRAMES_AT) as u64;
         let whole = rest.is_empty()
             && head[0] == u64::from_le_bytes(*MAGIC)
             && head[1] == VERSION
@@ -196,6 +208,10 @@ impl Image {
 impl Load for Image {
     fn words(&self) -> u64 {
         self.mask + 1
+    }
+
+    fn notes(&self) -> u64 {
+        NOTES
     }
 
     fn load(&self, slot: Slot, _order: Ordering) -> u64 {

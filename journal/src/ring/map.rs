@@ -11,11 +11,11 @@ use std::os::fd::AsRawFd;
 use std::ptr::{self, NonNull};
 use std::sync::atomic::AtomicU64;
 
-use super::file::{HEAD_WORDS, slot_index};
+use super::file::{FRAMES_AT, NOTES, slot_index};
 use super::{Load, Memory, Slot};
 use crate::sync::Ordering;
 
-/// A mapped ring, head and frames.
+/// A mapped ring: head, notes and frames.
 #[derive(Debug)]
 pub(crate) struct Mapping {
     start: NonNull<AtomicU64>,
@@ -32,11 +32,11 @@ unsafe impl Send for Mapping {}
 unsafe impl Sync for Mapping {}
 
 impl Mapping {
-    /// Maps a ring of `size` bytes of frames behind the head. All of the file must be allocated, and
+    /// Maps a ring of `size` bytes of frames. All of the file must be allocated, and
     /// nothing may shorten it: an access behind its end would kill the process.
     pub(crate) fn new(file: &File, size: usize) -> io::Result<Mapping> {
         let words = size / 8;
-        let len = HEAD_WORDS + words;
+        let len = FRAMES_AT + words;
         if !words.is_power_of_two() || file.metadata()?.len() != (8 * len) as u64 {
             return Err(io::Error::from(io::ErrorKind::InvalidInput));
         }
@@ -81,6 +81,10 @@ impl Drop for Mapping {
 impl Load for Mapping {
     fn words(&self) -> u64 {
         self.mask + 1
+    }
+
+    fn notes(&self) -> u64 {
+        NOTES
     }
 
     fn load(&self, slot: Slot, order: Ordering) -> u64 {

@@ -6,13 +6,23 @@
 //! where places without a frame and dropped numbers lie side by side are the two not told apart,
 //! and a GAP of unknown count covers both.
 //!
+//! Behind all of them stand the fops that were in flight: an uncertain record for each that had a note, and
+//! a GAP for those that were only counted. They have the numbers behind the last one reserved, always the
+//! same ones, so that a recovery that was itself cut off goes on with those that are missing.
+//!
 //! The ring is only read, so that a kill during recovery changes nothing.
 
+use gnotify_record::codec;
+
+use super::notes::Notes;
 use super::{Load, POSITION_MASK, Reserve, Slot, distance};
-use crate::frame::{self, Kind, Parsed};
+use crate::frame::{self, Draft, Kind, Parsed};
 use crate::sequence;
 use crate::statement::{Body, Cause, Gap, Statement};
 use crate::sync::Ordering;
+
+/// How many fops in flight without a note are believed.
+const UNNAMED_MAX: u64 = 1 << 20;
 
 /// What was found.
 #[derive(Debug)]
@@ -36,6 +46,8 @@ pub(crate) fn recover(
     time: u64,
     written_off: Cause,
 ) -> Recovered {
+    // Ahead of the ring: a note is cleared when the record is there.
+    let notes = Notes::read(memory);
     let consumed = memory.load(Slot::Next, Ordering::Acquire);
     let reserve = Reserve(memory.load(Slot::Reserve, Ordering::Acquire));
     let drops = Drops {
@@ -73,6 +85,7 @@ pub(crate) fn recover(
         position = (position + (bytes.len() / 8) as u64) & POSITION_MASK;
     }
     found.account(reserved, hole, &drops);
+    found.in_flight(&notes, reserved, &drops);
     found
 }
 
@@ -108,6 +121,28 @@ impl Recovered {
                 (false, _) => gap(seq - 1, Cause::RingFull, Some(seq - self.next)),
             };
             self.put_behind(&statement, drops.salt, drops.time, seq);
+        }
+    }
+
+    /// Tells of fops in flight, whose numbers begin with `seq`.
+    fn in_flight(&mut self, notes: &Notes, mut seq: u64, drops: &Drops) {
+        let mut body = codec::Body::new();
+        for record in &notes.records {
+            // Else a recovery that was cut off has appended it.
+            if seq >= self.next {
+                let tag = codec::encode(record, drops.time, &mut body);
+                Draft::new(drops.salt, Kind::Record, record.fop.0, tag, drops.time, &body)
+                    .put(seq, &mut self.bytes);
+                self.next = seq + 1;
+            }
+            seq += 1;
+        }
+        if notes.unnamed > 0 && seq >= self.next {
+            // The count is not relied on: the memory may be at fault.
+            let lost = Some(notes.unnamed).filter(|count| *count <= UNNAMED_MAX);
+            let to = seq + lost.unwrap_or(1) - 1;
+            let gap = Gap { to, cause: Cause::InFlight, lost };
+            self.put_behind(&Statement::Gap(gap), drops.salt, drops.time, to + 1);
         }
     }
 

@@ -8,39 +8,47 @@ use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 
 use proptest::prelude::*;
 
+use super::notes::NOTE_WORDS;
 use super::*;
 use crate::frame::{self, Draft, Kind, Parsed};
 use crate::statement::{self, Cause, Gap, Statement};
 
-const SALT: u32 = 0x5a17;
+pub(super) const SALT: u32 = 0x5a17;
 const WORDS: u64 = 32;
+/// How many notes there are.
+pub(super) const NOTES: u64 = 4;
+/// Where they begin, behind the cursors.
+const NOTES_AT: usize = 6;
+const WORDS_AT: usize = NOTES_AT + (NOTES * NOTE_WORDS) as usize;
 const HEADROOM: u64 = 4;
 
 /// Memory that outlives a kill, which comes before the access at which nothing is left.
-struct Mortal {
+pub(super) struct Mortal {
     cells: Vec<Cell<u64>>,
-    left: Cell<u64>,
+    pub(super) left: Cell<u64>,
 }
 
-struct Killed;
+pub(super) struct Killed;
 
 impl Mortal {
-    fn new(left: u64, next: u64) -> Mortal {
-        let cells = vec![Cell::new(0); 5 + WORDS as usize];
+    pub(super) fn new(left: u64, next: u64) -> Mortal {
+        let cells = vec![Cell::new(0); WORDS_AT + WORDS as usize];
         let memory = Mortal { cells, left: Cell::new(left) };
         memory.cell(Slot::Reserve).set(Reserve::new(0, next).0);
         memory.cell(Slot::Next).set(next);
         memory
     }
 
-    fn cell(&self, slot: Slot) -> &Cell<u64> {
+    pub(super) fn cell(&self, slot: Slot) -> &Cell<u64> {
         &self.cells[match slot {
             Slot::Reserve => 0,
             Slot::Dropped => 1,
             Slot::Drained => 2,
             Slot::Next => 3,
             Slot::Accounted => 4,
-            Slot::Word(position) => 5 + (position % WORDS) as usize,
+            Slot::Unnamed => 5,
+            Slot::Note(note, word) => NOTES_AT + (note * NOTE_WORDS + word) as usize,
+            Slot::Word(position) => WORDS_AT + (position % WORDS) as usize,
         }]
     }
 
@@ -56,6 +64,10 @@ impl Mortal {
 impl Load for &Mortal {
     fn words(&self) -> u64 {
         WORDS
+    }
+
+    fn notes(&self) -> u64 {
+        NOTES
     }
 
     fn load(&self, slot: Slot, _order: Ordering) -> u64 {
@@ -294,7 +306,7 @@ fn a_full_ring_is_drained_once_around() {
     drain.consume(&ring, &last);
     assert!(drain.is_all(&ring));
     assert_eq!((ring.used(), ring.consumed()), (0, 10));
-    assert!(memory.cells[5..].iter().all(|word| word.get() == 0), "what is drained is zero");
+    assert!(memory.cells[WORDS_AT..].iter().all(|word| word.get() == 0), "what is drained is zero");
 }
 
 #[test]
