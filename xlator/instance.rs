@@ -9,8 +9,9 @@ use std::time::{Duration, Instant};
 
 use gnotify_bindings::guard::guard;
 use gnotify_bindings::log::{self, Level};
+use gnotify_bindings::option::option;
 use gnotify_bindings::{SharedXlator, Xlator};
-use gnotify_journal::{self as journal, Config};
+use gnotify_journal::{self as journal, Config, Reserve};
 use gnotify_record::effect::{Detail, Policy};
 use gnotify_record::{Class, Fop, Gfid};
 
@@ -229,7 +230,11 @@ impl Instance {
 
     /// Makes `options` true: opens, pauses or resumes the journal. What cannot be is logged, and the fops
     /// go on without a record.
-    pub(crate) fn apply(&self, options: Options) {
+    pub(crate) fn apply(&self, mut options: Options) {
+        let reserve = self.this().storage().and_then(|storage| option(storage, c"reserve"));
+        if let Some(reserve) = reserve.and_then(|text| Reserve::parse(&text)) {
+            options.limits.reserve = reserve;
+        }
         let mut settings = self.settings.lock().unwrap_or_else(PoisonError::into_inner);
         settings.refused = None;
         let mut switches = Switches::of(&options);

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use gnotify_bindings::option::{parse_bool, parse_millis, parse_size, text_option};
 use gnotify_bindings::option_table;
-use gnotify_journal::Limits;
+use gnotify_journal::{Limits, Reserve};
 use gnotify_record::effect::{Detail, Policy};
 
 /// The options of an instance, each valid.
@@ -73,6 +73,10 @@ rows! {
         c"Size of the ring in shared memory; takes effect when the brick is restarted.";
     FSYNC_INTERVAL c"fsync-interval" c"5" "0 seconds to 1 hour"
         c"How often the journal is made durable; 0: after each batch.";
+    RETENTION_BYTES c"retention-bytes" c"0" "0 (keep all) or 4MB and more"
+        c"Size of the journal above which its oldest segments are removed; 0: none is removed for that.";
+    RETENTION_AGE c"retention-age" c"0" "0 (keep all) or 1 minute to 10 years"
+        c"Age at which a segment is removed; 0: none is removed for that.";
     JOURNAL_OPENS c"journal-opens" c"off" "on or off"
         c"Record open and close as well.";
     XATTR_VALUES c"xattr-values" c"off" "on or off"
@@ -125,6 +129,18 @@ impl Options {
                 segment_size: reader.value(&SEGMENT_SIZE, bytes(1 << 20..=16 << 30)),
                 slice_time: reader.value(&SLICE_TIME, seconds(1..=86_400)),
                 fsync_interval: reader.value(&FSYNC_INTERVAL, seconds(0..=3_600)),
+                retention_bytes: reader.value(&RETENTION_BYTES, |text| match parse_size(text)? {
+                    0 => Some(None),
+                    size => (size >= 4 << 20).then_some(Some(size)),
+                }),
+                retention_age: reader.value(&RETENTION_AGE, |text| match parse_millis(text)? {
+                    0 => Some(None),
+                    age => (60_000..=315_360_000_000)
+                        .contains(&age)
+                        .then(|| Some(Duration::from_millis(age))),
+                }),
+                // Not an option of ours: the storage translator's.
+                reserve: Reserve::default(),
             },
             ring_size: reader.value(&RING_SIZE, |text| {
                 let size = parse_size(text).filter(|size| (1 << 20..=64 << 20).contains(size))?;
@@ -156,6 +172,8 @@ impl Options {
             ("segment-size", self.limits.segment_size.to_string()),
             ("ring-size", self.ring_size.to_string()),
             ("fsync-interval", format!("{:?}", self.limits.fsync_interval)),
+            ("retention-bytes", self.limits.retention_bytes.unwrap_or(0).to_string()),
+            ("retention-age", format!("{:?}", self.limits.retention_age.unwrap_or_default())),
             ("journal-opens", on(self.policy.journal_opens)),
             ("xattr-values", on(self.xattr_values)),
             ("order", order.to_owned()),
@@ -221,6 +239,8 @@ mod tests {
             ("segment-size", "1MB"),
             ("ring-size", "2097152"),
             ("fsync-interval", "0"),
+            ("retention-bytes", "1GB"),
+            ("retention-age", "30d"),
             ("xattr-values", "on"),
             ("brick-path", "/bricks/b"),
         ]);
@@ -230,6 +250,8 @@ mod tests {
         assert_eq!(options.limits.slice_time, Duration::from_secs(120));
         assert_eq!(options.limits.segment_size, 1 << 20);
         assert_eq!(options.limits.fsync_interval, Duration::ZERO);
+        assert_eq!(options.limits.retention_bytes, Some(1 << 30));
+        assert_eq!(options.limits.retention_age, Some(Duration::from_secs(30 * 86_400)));
         assert_eq!(options.ring_size, 2 << 20);
         assert_eq!(options.brick_path, Some(PathBuf::from("/bricks/b")));
     }
@@ -243,6 +265,8 @@ mod tests {
             ("segment-size", "12"),
             ("ring-size", "3MB"),
             ("fsync-interval", "-1"),
+            ("retention-bytes", "1MB"),
+            ("retention-age", "1"),
             ("brick-path", "here"),
             ("ring-dir", ""),
         ];

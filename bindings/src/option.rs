@@ -53,7 +53,7 @@ pub fn parse_millis(text: &str) -> Option<u64> {
         "" | "s" | "sec" => 1_000,
         "m" | "min" => 60_000,
         "h" | "hr" => 3_600_000,
-        "d" | "days" => 86_400_000,
+        "d" | "day" | "days" => 86_400_000,
         "w" | "wk" => 604_800_000,
         _ => return None,
     };
