@@ -18,8 +18,9 @@ pub(crate) struct Filter {
     /// Parts of clients' uid strings.
     pub(crate) clients: Vec<String>,
     pub(crate) origins: Vec<Origin>,
-    /// An entry from `until` on was seen: what is missing behind it is too late, too.
-    past: bool,
+    /// The time of the first entry from `until` on that was seen: what is missing behind it is too late, too.
+    /// (A recovery tells all that is missing at one time.)
+    past: Option<u64>,
 }
 
 impl Filter {
@@ -31,7 +32,7 @@ impl Filter {
         clients: Vec<String>,
         origins: Vec<Origin>,
     ) -> Filter {
-        Filter { since, until, fops, gfids, clients, origins, past: false }
+        Filter { since, until, fops, gfids, clients, origins, past: None }
     }
 
     /// Whether a record is asked for; `client` is the uid string of its client.
@@ -41,22 +42,27 @@ impl Filter {
         record: &Record<'_>,
         client: Option<&[u8]>,
     ) -> bool {
-        self.in_time(time)
+        // What an uncertain record tells of is older than itself, and of some fields it knows nothing.
+        let in_time = self.in_time(time);
+        let unknown = |of: bool| record.uncertain && of;
+        (in_time || unknown(self.may_reach_back(time)))
             && any_or_all(&self.fops, |fop| *fop == record.fop)
             && any_or_all(&self.origins, |origin| *origin == record.origin)
-            && any_or_all(&self.gfids, |gfid| names(record, *gfid))
-            && any_or_all(&self.clients, |part| client.is_some_and(|uid| contains(uid, part)))
+            && (unknown(record.gfid.is_none())
+                || any_or_all(&self.gfids, |gfid| names(record, *gfid)))
+            && (unknown(client.is_none())
+                || any_or_all(&self.clients, |part| client.is_some_and(|uid| contains(uid, part))))
     }
 
     /// Whether a statement is printed.
     ///
     /// One that says nothing about missing records is left out when particular records are asked for.
     pub(crate) fn wants_statement(&mut self, time: u64, statement: &Statement<'_>) -> bool {
-        let was_past = self.past;
+        let was_past = self.past.is_some();
         let in_time = self.in_time(time);
         match loss(statement) {
             Loss::No => in_time && !self.asks_for_records(),
-            Loss::Until => !was_past && self.since.is_none_or(|since| time >= since),
+            Loss::Until => self.may_reach_back(time),
             Loss::Around => !was_past,
             Loss::Switch => true,
         }
@@ -69,9 +75,16 @@ impl Filter {
             && self.origins.is_empty())
     }
 
+    /// Whether what was told at `time` may have happened within the times that are asked for.
+    fn may_reach_back(&self, time: u64) -> bool {
+        self.past.is_none_or(|past| time <= past) && self.since.is_none_or(|since| time >= since)
+    }
+
     fn in_time(&mut self, time: u64) -> bool {
         let late = self.until.is_some_and(|until| time >= until);
-        self.past |= late;
+        if late && self.past.is_none() {
+            self.past = Some(time);
+        }
         !late && self.since.is_none_or(|since| time >= since)
     }
 }
@@ -209,6 +222,28 @@ mod tests {
         assert!(filter.wants_record(0, &write, Some(b"CTX_ID:\xff-PID:7-HOST:node1-PC_NAME:v")));
         assert!(!filter.wants_record(0, &write, Some(b"CTX_ID:a-PID:7-HOST:node2-PC_NAME:v")));
         assert!(!filter.wants_record(0, &write, None));
+    }
+
+    #[test]
+    fn an_uncertain_record_is_shown_where_it_may_be_what_was_asked_for() {
+        let uncertain =
+            |gfid| Record { gfid, uncertain: true, ..record(Fop::CREATE, Origin::Client) };
+        let [me, other] = [Gfid([1; 16]), Gfid([2; 16])];
+        let mut filter =
+            Filter { clients: vec!["node1".into()], gfids: vec![me], ..Filter::default() };
+        assert!(filter.wants_record(0, &uncertain(None), None));
+        assert!(filter.wants_record(0, &uncertain(Some(me)), None));
+        assert!(!filter.wants_record(0, &uncertain(Some(other)), None));
+        let mut filter = Filter { fops: vec![Fop::MKDIR], ..Filter::default() };
+        assert!(!filter.wants_record(0, &uncertain(None), None));
+        // It is older than its time, as all that the recovery found is.
+        let mut filter = Filter { since: Some(10), until: Some(20), ..Filter::default() };
+        assert!(!filter.wants_record(9, &uncertain(None), None));
+        assert!(filter.wants_statement(25, &Statement::Void { to: 3 }));
+        assert!(filter.wants_record(25, &uncertain(None), None));
+        assert!(filter.wants_record(25, &uncertain(Some(me)), None));
+        assert!(filter.wants_statement(25, &gap(Cause::InFlight)));
+        assert!(!filter.wants_record(26, &uncertain(None), None));
     }
 
     #[test]

@@ -43,6 +43,9 @@ fn record(object: &mut Object<'_>, record: &Record<'_>, line: &Line<'_>) {
     object.put("fop", record.fop.to_string());
     object.known("class", record.fop.class().map(Class::name));
     object.put("origin", record.origin.name());
+    if record.uncertain {
+        object.put("uncertain", true);
+    }
     object.known("gfid", text_of(record.gfid));
     object.known("kind", record.kind.map(FileType::name));
     object.known("parent", text_of(record.at.as_ref().map(|link| link.parent)));
@@ -343,6 +346,7 @@ mod tests {
             xattrs_cut: true,
             nlink: Some(0),
             last_link: Some(false),
+            uncertain: true,
             ..Record::new(Fop::RENAME, Origin::Shard)
         };
         let names = Names {
@@ -351,7 +355,7 @@ mod tests {
             others: vec![b"/c".to_vec()],
         };
         let want = [
-            r#""type":"record","fop":"RENAME","class":"entry","origin":"shard""#,
+            r#""type":"record","fop":"RENAME","class":"entry","origin":"shard","uncertain":true"#,
             &format!(r#""gfid":"{GFID}","kind":"file""#),
             &format!(r#""parent":"{ROOT}","name":"a\n\"b""#),
             &format!(r#""new_parent":"{ROOT}","new_name":"caf"#),

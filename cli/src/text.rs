@@ -77,6 +77,9 @@ impl Text {
         if record.origin != gnotify_record::Origin::Client {
             self.field("origin", record.origin.name());
         }
+        if record.uncertain {
+            self.field("uncertain", "yes");
+        }
         self.subject(record);
         self.range(record);
         if let Some(set) = &record.set {
@@ -348,6 +351,9 @@ mod tests {
             owner: Some(Owner { uid: 0, gid: 6 }),
             ..new(Fop::MKNOD)
         };
+        let uncertain =
+            Record { at: link(Gfid::ROOT, b"f"), uncertain: true, gfid: None, ..new(Fop::CREATE) };
+        assert_eq!(record(uncertain), "CREATE        /f uncertain=yes");
         assert_eq!(record(mknod), "MKNOD         ? kind=block-device rdev=8:1 owner=0:6");
         let symlink = Record {
             at: link(Gfid::ROOT, b"s"),
