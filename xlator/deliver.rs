@@ -17,17 +17,21 @@ use crate::observe::After;
 
 /// Writes the record of the fop that was `seen`, if its effect is one. That the journal may have been switched
 /// off since it was wound does not matter: what was begun is recorded.
-pub(crate) fn deliver(instance: &Instance, seen: After<'_>, client: Option<Client<'_>>) {
-    let Some(journal) = instance.journal() else { return };
+///
+/// Returns the number of the entry that stands for the change: the reply may have to wait for it.
+pub(crate) fn deliver(
+    instance: &Instance,
+    seen: After<'_>,
+    client: Option<Client<'_>>,
+) -> Option<u64> {
+    let journal = instance.journal()?;
     let After { pending, op_ret, opened, .. } = seen;
     let policy = instance.switches().policy();
     let origin = pending.record.origin;
     let this = instance.this();
-    match effect(&pending.record, op_ret, policy) {
-        Effect::Nothing => return,
-        Effect::Record => {
-            append(instance, journal, &mut pending.record, client);
-        }
+    let mut number = match effect(&pending.record, op_ret, policy) {
+        Effect::Nothing => return None,
+        Effect::Record => append(instance, journal, &mut pending.record, client),
         Effect::RecordOncePerSlice(bit) => {
             // The slice is read once, now that the change is made and ahead of the append, and that one is
             // stored: if the slice ends in between, the inode is recorded again, which is legal; a change
@@ -38,14 +42,16 @@ pub(crate) fn deliver(instance: &Instance, seen: After<'_>, client: Option<Clien
                 && SliceMark(inode_ctx::get(inode, this)).has(slice, bit, origin)
             {
                 instance.counters.repeated.fetch_add(1, Relaxed);
-                return;
+                // Its record is one of those before.
+                return Some(journal.next_seq().saturating_sub(1));
             }
             let appended = append(instance, journal, &mut pending.record, client);
-            if let (true, Some((slice, inode))) = (appended, marked) {
+            if let (Some(_), Some((slice, inode))) = (appended, marked) {
                 inode_ctx::update(inode, this, |mark| SliceMark(mark).with(slice, bit, origin).0);
             }
+            appended
         }
-    }
+    };
     if implies_open(pending.record.fop, policy) {
         let created = &pending.record;
         let mut open = Record {
@@ -54,12 +60,13 @@ pub(crate) fn deliver(instance: &Instance, seen: After<'_>, client: Option<Clien
             flags: created.flags,
             ..about(Fop::OPEN, created)
         };
-        append(instance, journal, &mut open, client);
+        number = append(instance, journal, &mut open, client).or(number);
     }
     if let (Some(fd), true) = (opened, policy.journal_opens) {
         // The host tells us of the close of those only on which we left a mark.
         fd_ctx::set(fd, this, OpenMark::of(pending.record.client).0);
     }
+    number
 }
 
 /// What an open file remembers until its close: the client that opened it.
@@ -97,26 +104,26 @@ pub(crate) fn deliver_close(instance: &Instance, journal: &BrickJournal, fop: Fo
     write(instance, journal, &record);
 }
 
-/// Writes `record` and says whether it is in the ring.
+/// Writes `record`, and gives its number if it is in the ring.
 fn append(
     instance: &Instance,
     journal: &BrickJournal,
     record: &mut Record<'_>,
     client: Option<Client<'_>>,
-) -> bool {
+) -> Option<u64> {
     record.client = client.and_then(|client| instance.clients.number(client, journal));
     write(instance, journal, record)
 }
 
-fn write(instance: &Instance, journal: &BrickJournal, record: &Record<'_>) -> bool {
+fn write(instance: &Instance, journal: &BrickJournal, record: &Record<'_>) -> Option<u64> {
     match journal.append_record(record, now()) {
-        Appended::Yes(_) => {
+        Appended::Yes(number) => {
             instance.counters.recorded(record.fop);
-            true
+            Some(number)
         }
         Appended::Dropped(_) => {
             instance.counters.dropped.fetch_add(1, Relaxed);
-            false
+            None
         }
     }
 }

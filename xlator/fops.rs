@@ -110,7 +110,7 @@ macro_rules! fops {
                     let here = unsafe { this.share() };
                     let call = waiter.park(Box::new(move || {
                         let this = here.get();
-                        let ($(mut $arg,)* mut xdata) = kept;
+                        let ($(mut $arg,)* mut xdata,) = kept;
                         if let Some(instance) = Instance::of(this) {
                             instance.guarded(|| instance.order.correct(&mut pending.record));
                         }
@@ -165,15 +165,16 @@ macro_rules! fops {
                     // SAFETY: [one-local] only `entry` winds to here, and it sets a Pending.
                     let pending = unsafe { frame.take_local::<Pending>() };
                     let mut next = [None, None];
+                    let mut door = None;
                     if let (Some(mut pending), Some(instance)) = (pending, Instance::of(this)) {
-                        instance.recording(|| {
+                        let recorded = instance.recording(|| {
                             let _visit = instance.counters.visit();
                             // SAFETY: [host-args] the arguments live until we unwind.
                             let xdata = unsafe { Option::<Dict<'_>>::from_host(xdata) };
                             let mut seen =
                                 After::new(&mut pending, op_ret, xdata, &instance.unlinks);
                             if op_ret < 0 {
-                                return;
+                                return None;
                             }
                             {
                                 $(#[allow(unused_variables)]
@@ -185,9 +186,37 @@ macro_rules! fops {
                                 $complete
                             }
                             injected::panic_on(injected::AFTER, &seen.pending.record);
-                            deliver(instance, seen, frame.caller().client);
+                            deliver(instance, seen, frame.caller().client)
                         });
                         next = instance.leave(&pending, op_ret >= 0);
+                        door = instance.door().zip(recorded.flatten());
+                    }
+                    let keep = || {
+                        Some((
+                            $(
+                                // SAFETY: [host-args] the arguments live until we unwind.
+                                unsafe { <$answer_type as Hold>::hold($answer)? },
+                            )*
+                            // SAFETY: as above.
+                            unsafe { Option::<Dict<'_>>::hold(xdata)? },
+                        ))
+                    };
+                    if let Some((door, number)) = door
+                        && let Some(kept) = keep()
+                    {
+                        door.leave(number, Box::new(move || {
+                            let ($(mut $answer,)* mut xdata,) = kept;
+                            // SAFETY: [host-args] what the child answered with, kept until this returns.
+                            unsafe {
+                                unwind!(
+                                    frame, $name, op_ret, op_errno
+                                    $(, <$answer_type as Hold>::lend(&mut $answer))*,
+                                    Option::<Dict<'_>>::lend(&mut xdata)
+                                );
+                            }
+                        }));
+                        resume(next);
+                        return 0;
                     }
                     // SAFETY: [host-args] what the child answered with.
                     unsafe { unwind!(frame, $name, op_ret, op_errno $(, $answer)*, xdata) };

@@ -11,7 +11,7 @@ use gnotify_bindings::guard::guard;
 use gnotify_bindings::log::{self, Level};
 use gnotify_bindings::option::option;
 use gnotify_bindings::{SharedXlator, Xlator};
-use gnotify_journal::{self as journal, Config, Reserve};
+use gnotify_journal::{self as journal, Config, Door, Reserve};
 use gnotify_record::effect::{Detail, Policy};
 use gnotify_record::{Class, Fop, Gfid};
 
@@ -41,6 +41,7 @@ impl Switches {
     const OPENS: u32 = 1 << 2;
     const XATTR_VALUES: u32 = 1 << 3;
     const ORDER: u32 = 1 << 4;
+    const DURABLE_REPLIES: u32 = 1 << 5;
 
     const OFF: Switches = Switches(0);
 
@@ -51,6 +52,7 @@ impl Switches {
                 | bit(options.policy.detail == Detail::All, Self::DETAIL_ALL)
                 | bit(options.policy.journal_opens, Self::OPENS)
                 | bit(options.xattr_values, Self::XATTR_VALUES)
+                | bit(options.durable_replies, Self::DURABLE_REPLIES)
                 | bit(options.journal && options.order == OrderOption::Strict, Self::ORDER),
         )
     }
@@ -86,6 +88,8 @@ pub(crate) struct Instance {
     /// Opened when the journal is first switched on, and kept until fini: switching it off pauses it, so
     /// that a fop in flight never finds it gone.
     journal: OnceLock<Arc<BrickJournal>>,
+    /// Where replies wait for their records to be durable, once that has been asked for.
+    door: OnceLock<Door>,
     pub(crate) clients: Clients,
     pub(crate) order: Order,
     pub(crate) unlinks: Unlinks,
@@ -109,6 +113,7 @@ impl Instance {
             this,
             switches: AtomicU32::new(Switches::OFF.0),
             journal: OnceLock::new(),
+            door: OnceLock::new(),
             clients: Clients::new(),
             order: Order::new(),
             unlinks: Unlinks::new(),
@@ -182,6 +187,12 @@ impl Instance {
                 resume(instance.order.leave(names));
             }
         })
+    }
+
+    /// Where a reply is to wait for its record, if it is.
+    #[inline]
+    pub(crate) fn door(&self) -> Option<&Door> {
+        self.door.get().filter(|_| self.switches().has(Switches::DURABLE_REPLIES))
     }
 
     /// Ends the instance's work. What the host still calls finds nothing to do.
@@ -260,6 +271,18 @@ impl Instance {
                 }
             }
             (None, false) => {}
+        }
+        if options.durable_replies && self.door.get().is_none() {
+            match self.journal().map(|journal| journal.door()) {
+                Some(Ok(door)) => drop(self.door.set(door)),
+                Some(Err(why)) => log::log(
+                    self.this(),
+                    Level::Error,
+                    0,
+                    format_args!("durability=sync is not to be had, replies do not wait: {why}"),
+                ),
+                None => {}
+            }
         }
         if !self.switches().has(Switches::ORDER) {
             // What went by meanwhile was not seen.

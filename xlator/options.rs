@@ -19,6 +19,8 @@ pub(crate) struct Options {
     pub(crate) policy: Policy,
     pub(crate) xattr_values: bool,
     pub(crate) order: Order,
+    /// The option `durability`: `sync`.
+    pub(crate) durable_replies: bool,
     pub(crate) limits: Limits,
     pub(crate) ring_size: usize,
     pub(crate) ring_dir: PathBuf,
@@ -73,6 +75,8 @@ rows! {
         c"Size of the ring in shared memory; takes effect when the brick is restarted.";
     FSYNC_INTERVAL c"fsync-interval" c"5" "0 seconds to 1 hour"
         c"How often the journal is made durable; 0: after each batch.";
+    DURABILITY c"durability" c"interval" "interval or sync"
+        c"interval: records are made durable by fsync-interval. sync: a reply waits until its record is.";
     RETENTION_BYTES c"retention-bytes" c"0" "0 (keep all) or 4MB and more"
         c"Size of the journal above which its oldest segments are removed; 0: none is removed for that.";
     RETENTION_AGE c"retention-age" c"0" "0 (keep all) or 1 minute to 10 years"
@@ -111,6 +115,11 @@ impl Options {
             "all" => Some(Detail::All),
             _ => None,
         };
+        let durability = |text: &str| match text {
+            "interval" => Some(false),
+            "sync" => Some(true),
+            _ => None,
+        };
         let order = |text: &str| match text {
             "strict" => Some(Order::Strict),
             "relaxed" => Some(Order::Relaxed),
@@ -125,6 +134,7 @@ impl Options {
             },
             xattr_values: reader.value(&XATTR_VALUES, parse_bool),
             order: reader.value(&ORDER, order),
+            durable_replies: reader.value(&DURABILITY, durability),
             limits: Limits {
                 segment_size: reader.value(&SEGMENT_SIZE, bytes(1 << 20..=16 << 30)),
                 slice_time: reader.value(&SLICE_TIME, seconds(1..=86_400)),
@@ -172,6 +182,7 @@ impl Options {
             ("segment-size", self.limits.segment_size.to_string()),
             ("ring-size", self.ring_size.to_string()),
             ("fsync-interval", format!("{:?}", self.limits.fsync_interval)),
+            ("durability", if self.durable_replies { "sync" } else { "interval" }.to_owned()),
             ("retention-bytes", self.limits.retention_bytes.unwrap_or(0).to_string()),
             ("retention-age", format!("{:?}", self.limits.retention_age.unwrap_or_default())),
             ("journal-opens", on(self.policy.journal_opens)),

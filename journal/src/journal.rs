@@ -17,6 +17,7 @@ use uuid::Uuid;
 use crate::bell::Bell;
 use crate::disk::{SegmentFile, crash_point, make_private_dir};
 use crate::frame::{Draft, Kind};
+use crate::group_commit::{Door, GroupCommit};
 use crate::journal_thread::JournalThread;
 use crate::recovery::{self, Resumed, Surroundings};
 use crate::retention::Retention;
@@ -58,6 +59,7 @@ pub(crate) struct Shared {
     pub(crate) bell: Bell,
     pub(crate) slices: Slices,
     pub(crate) syncer: Syncer,
+    pub(crate) commit: GroupCommit,
     pub(crate) host: Arc<dyn Host>,
     limits: Mutex<Limits>,
     segment: Mutex<(PathBuf, u64)>,
@@ -208,6 +210,21 @@ impl Journal {
         self.shared.slices.now()
     }
 
+    /// Where replies can be left until their records are durable. The first one starts two threads.
+    ///
+    /// # Errors
+    ///
+    /// Where the operating system gives no thread.
+    pub fn door(&self) -> io::Result<Door> {
+        self.shared.commit.door(&self.shared)
+    }
+
+    /// The number that the next entry gets.
+    #[must_use]
+    pub fn next_seq(&self) -> u64 {
+        self.shared.ring.next_seq()
+    }
+
     /// Changes the limits; they hold from the next batch and slice on.
     pub fn set_limits(&self, limits: Limits) {
         let limits = limits.raised();
@@ -261,6 +278,8 @@ impl Journal {
     /// brick cannot be written. Whether all went well; otherwise the next start finds the rest in the ring.
     pub fn stop(&self) -> bool {
         let Some(running) = lock(&self.running).take() else { return true };
+        // While the journal still carries and syncs what they wait for.
+        self.shared.commit.stop();
         self.shared.stopping.store(true, Ordering::SeqCst);
         self.shared.bell.wake();
         let whole = running.journal.join().unwrap_or(false);
@@ -407,6 +426,7 @@ impl Ready {
             bell: Bell::new(),
             slices: Slices::new(),
             syncer: Syncer::new(limits.fsync_interval),
+            commit: GroupCommit::new(),
             host: Arc::clone(&config.host),
             limits: Mutex::new(limits),
             segment: Mutex::new((self.segment.path.clone(), self.segment.len)),

@@ -15,8 +15,12 @@ mod damage_tests;
 mod disk;
 mod entry;
 mod frame;
+#[cfg(fuzzing)]
+#[doc(hidden)]
+pub mod fuzzing;
 #[cfg(all(test, not(loom)))]
 mod golden_tests;
+mod group_commit;
 mod journal;
 mod journal_thread;
 #[cfg(all(test, loom))]
@@ -36,6 +40,7 @@ mod sync_thread;
 
 pub use config::{Config, Host, Level, Limits, OpenError};
 pub use entry::{Entry, Place, What};
+pub use group_commit::{Door, Reply};
 pub use journal::{Appended, Journal, Stats};
 pub use reader::{ReadError, Reader};
 pub use ring::InFlight;

@@ -13,6 +13,8 @@ use std::time::{Duration, Instant};
 pub(crate) struct Syncer {
     state: Mutex<State>,
     changed: Condvar,
+    /// Held over an fsync, so that one who wants all to be durable also waits for what another one is syncing.
+    syncing: Mutex<()>,
 }
 
 #[derive(Debug)]
@@ -34,7 +36,7 @@ pub(crate) struct Waiting {
 impl Syncer {
     pub(crate) fn new(interval: Duration) -> Syncer {
         let state = State { waiting: Vec::new(), since: None, interval, stopping: false };
-        Syncer { state: Mutex::new(state), changed: Condvar::new() }
+        Syncer { state: Mutex::new(state), changed: Condvar::new(), syncing: Mutex::new(()) }
     }
 
     /// Says that something was written to a file, or that a directory changed.
@@ -62,28 +64,47 @@ impl Syncer {
 
     /// The thread's work. `report` hears how each fsync went.
     pub(crate) fn run(&self, mut report: impl FnMut(&Waiting, io::Result<()>)) {
-        while let Some(batch) = self.next_batch() {
-            for waiting in batch {
+        while self.wait() {
+            let _syncing = self.syncing.lock().unwrap_or_else(PoisonError::into_inner);
+            for waiting in self.take() {
                 let result = waiting.file.sync_data();
                 report(&waiting, result);
             }
         }
     }
 
-    fn next_batch(&self) -> Option<Vec<Waiting>> {
+    /// Syncs what was written before. Whether that went well; what did not is tried again, and reported, by the
+    /// thread.
+    pub(crate) fn sync_now(&self) -> bool {
+        let _syncing = self.syncing.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut well = true;
+        for waiting in self.take() {
+            if waiting.file.sync_data().is_err() {
+                well = false;
+                self.written(&waiting.path, &waiting.file);
+            }
+        }
+        well
+    }
+
+    fn take(&self) -> Vec<Waiting> {
+        let mut state = self.lock();
+        state.since = None;
+        std::mem::take(&mut state.waiting)
+    }
+
+    /// Waits until something is due. False when there is nothing, and will not be.
+    fn wait(&self) -> bool {
         let mut state = self.lock();
         loop {
             let left = state.since.map(|since| state.interval.saturating_sub(since.elapsed()));
             state = match left {
-                Some(left) if left.is_zero() || state.stopping => {
-                    state.since = None;
-                    return Some(std::mem::take(&mut state.waiting));
-                }
+                Some(left) if left.is_zero() || state.stopping => return true,
                 Some(left) => {
                     let waited = self.changed.wait_timeout(state, left);
                     waited.unwrap_or_else(PoisonError::into_inner).0
                 }
-                None if state.stopping => return None,
+                None if state.stopping => return false,
                 None => self.changed.wait(state).unwrap_or_else(PoisonError::into_inner),
             };
         }
