@@ -71,6 +71,7 @@ fn entries(root: &Path) -> Vec<(u64, u64, String)> {
         let seq = entry.seq;
         assert_eq!(seq, entries.last().map_or(1, |(_, to, _)| to + 1));
         entries.push(match &entry.what {
+            What::Record(record) if record.uncertain => (seq, seq, "uncertain".to_owned()),
             What::Record(_) => (seq, seq, "record".to_owned()),
             What::Statement(Statement::Gap(Gap { to, cause, .. })) => {
                 (seq, *to, format!("gap {cause}"))
@@ -172,6 +173,59 @@ fn with_a_frame_that_was_not_committed() {
         append(&ready.ring, 1);
     };
     kill_everywhere(prepare, &after_six(&["void", "record", "start killed"]));
+}
+
+#[test]
+fn with_fops_in_flight() {
+    let prepare = |root: &Path| {
+        let ready = killed_with_records_in_the_ring(root);
+        for fop in [Fop::CREATE, Fop::WRITE, Fop::UNLINK] {
+            let _killed = ready.ring.begin(&Record::new(fop, Origin::Client), 7);
+        }
+        let ended = ready.ring.begin(&Record::new(Fop::MKDIR, Origin::Client), 7);
+        ready.ring.end(ended);
+    };
+    let expected = after_six(&["uncertain", "uncertain", "uncertain", "start killed"]);
+    kill_everywhere(prepare, &expected);
+}
+
+#[test]
+fn with_more_fops_in_flight_than_can_be_named() {
+    let prepare = |root: &Path| {
+        let ready = killed_with_records_in_the_ring(root);
+        for _ in 0..file::NOTES + 2 {
+            let _killed = ready.ring.begin(&Record::new(Fop::WRITE, Origin::Client), 7);
+        }
+    };
+    let mut expected = after_six(&["uncertain"; file::NOTES as usize]);
+    expected.extend(["gap in-flight", "start killed"]);
+    kill_everywhere(prepare, &expected);
+}
+
+/// The time of an uncertain record is that of the recovery, also where the recovery was cut off.
+#[test]
+fn fops_in_flight_do_not_tell_when_the_brick_was_last_seen() {
+    let original = tempfile::tempdir().unwrap();
+    let ready = killed_with_records_in_the_ring(original.path());
+    let _killed = ready.ring.begin(&Record::new(Fop::WRITE, Origin::Client), 7);
+    for calls in 0.. {
+        let place = copy(original.path());
+        let config = config(place.path());
+        let whole = crash::after(calls, || drop(Ready::prepare(&config).unwrap())).is_some();
+        if whole {
+            return;
+        }
+        let mut ready = Ready::prepare(&config).unwrap();
+        carry(&mut ready, 1, true);
+        let mut reader = Reader::open(&place.path().join("journal")).unwrap();
+        let mut last_time = None;
+        while let Some(entry) = reader.next().unwrap() {
+            if let What::Statement(Statement::Start(start)) = entry.what {
+                last_time = Some(start.last_time);
+            }
+        }
+        assert_eq!(last_time, Some(1), "killed before system call {calls}");
+    }
 }
 
 #[test]
