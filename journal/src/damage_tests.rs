@@ -9,13 +9,22 @@ use gnotify_record::{Fop, Origin, Record, codec};
 use proptest::prelude::*;
 
 use crate::frame::{self, Draft, Kind};
+use crate::home::Home;
 use crate::segment::{self, HEADER, Header};
 use crate::{Cause, Gap, Reader, Statement, What};
 
 const SALT: u32 = 77;
 
 fn header(first_seq: u64) -> Header {
-    Header { epoch: [1; 16], start_id: 1, first_seq, created: 5, salt: SALT }
+    Header {
+        epoch: [1; 16],
+        start_id: 1,
+        first_seq,
+        created: 5,
+        start_key: 0,
+        home: Home::UNKNOWN,
+        salt: SALT,
+    }
 }
 
 /// A segment of records, each of which holds its own number as its offset. Gives where each begins, and

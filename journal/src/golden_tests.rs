@@ -23,6 +23,8 @@ const HEADER: Header = Header {
     start_id: 7,
     first_seq: (1 << 40) - 3,
     created: 1_700_000_000_000_000_000,
+    start_key: 0,
+    home: crate::home::Home::UNKNOWN,
     salt: 0x1234_5678,
 };
 

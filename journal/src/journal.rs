@@ -18,6 +18,7 @@ use crate::bell::Bell;
 use crate::disk::{SegmentFile, crash_point, make_private_dir};
 use crate::frame::{Draft, Kind};
 use crate::group_commit::{Door, GroupCommit};
+use crate::home::Home;
 use crate::journal_thread::JournalThread;
 use crate::recovery::{self, Resumed, Surroundings};
 use crate::retention::Retention;
@@ -25,7 +26,7 @@ use crate::ring::file::{self, Identity};
 use crate::ring::{Mapping, Reserved, Ring};
 use crate::segment::Header;
 use crate::slices::Slices;
-use crate::statement::{Body, Start, Statement};
+use crate::statement::{Body, How, Start, Statement};
 use crate::sync_thread::Syncer;
 use crate::{Config, Host, InFlight, LOCK_FILE, Level, Limits, OpenError, clock};
 
@@ -388,12 +389,25 @@ impl Ready {
             now,
             host: &*config.host,
         })?;
+        let home = Home::of(dir);
+        let resumed = match resumed.epoch {
+            Some(epoch) if resumed.home.is_another(home) => {
+                recovery::move_away(dir, epoch, &*config.host)?;
+                Resumed { how: How::Moved, ..Resumed::FIRST }
+            }
+            // A kill came between that and the new epoch's first entry.
+            None if recovery::has_former(dir) => Resumed { how: How::Moved, ..Resumed::FIRST },
+            _ => resumed,
+        };
         let Resumed { start_id, previous, how, next_seq, last_time, .. } = resumed;
         let epoch = resumed.epoch.unwrap_or_else(|| Uuid::new_v4().into_bytes());
-        // The first bytes of a random UUID are all random.
-        let [a, b, c, d, ..] = Uuid::new_v4().into_bytes();
+        // The first bytes of a random UUID are all random, as is the upper half but for two bits.
+        let random = Uuid::new_v4();
+        let [a, b, c, d, ..] = random.into_bytes();
         let salt = u32::from_le_bytes([a, b, c, d]);
-        let header = Header { epoch, start_id, first_seq: next_seq, created: now, salt };
+        let (_, start_key) = random.as_u64_pair();
+        let header =
+            Header { epoch, start_id, first_seq: next_seq, created: now, start_key, home, salt };
         let segment = SegmentFile::create(dir, &header)
             .map_err(|error| OpenError::io("begin a segment", dir, error))?;
         // Older segments may be removed once this one is there: it must not come out of a power loss empty.

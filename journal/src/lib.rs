@@ -10,6 +10,7 @@
 mod bell;
 mod clock;
 mod config;
+mod cursor;
 #[cfg(all(test, not(loom)))]
 mod damage_tests;
 mod disk;
@@ -21,6 +22,7 @@ pub mod fuzzing;
 #[cfg(all(test, not(loom)))]
 mod golden_tests;
 mod group_commit;
+mod home;
 mod journal;
 mod journal_thread;
 #[cfg(all(test, loom))]
@@ -39,6 +41,7 @@ mod sync;
 mod sync_thread;
 
 pub use config::{Config, Host, Level, Limits, OpenError};
+pub use cursor::{BadCursor, Cursor, Resume};
 pub use entry::{Entry, Place, What};
 pub use group_commit::{Door, Reply};
 pub use journal::{Appended, Journal, Stats};

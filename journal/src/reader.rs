@@ -14,6 +14,7 @@ use std::path::{Path, PathBuf};
 
 use gnotify_record::{ClientId, Fop, codec};
 
+use crate::Resume;
 use crate::entry::{Entry, Place, What};
 use crate::frame::Kind;
 use crate::segment::{self, Header};
@@ -37,6 +38,8 @@ pub struct Reader {
     missing: Option<(PathBuf, u64, Cause)>,
     /// A later segment was seen, so that this one does not grow any more.
     final_look: bool,
+    /// The start in which the last entry was made, and its checksum: for a cursor.
+    last: Option<(u64, u64, u32)>,
     clients: HashMap<ClientId, Vec<u8>>,
 }
 
@@ -84,6 +87,7 @@ impl Reader {
             time: 0,
             missing: None,
             final_look: false,
+            last: None,
             clients: HashMap::new(),
         }
     }
@@ -143,6 +147,114 @@ impl Reader {
         self.cursor.as_ref().map(|cursor| &cursor.header)
     }
 
+    /// The place behind the last entry that was read, to go on from there with [`Reader::resume`]. `None`
+    /// while there is no segment.
+    #[must_use]
+    pub fn cursor(&self) -> Option<crate::Cursor> {
+        let Header { epoch, start_id, start_key, .. } = self.cursor.as_ref()?.header;
+        let (start_id, start_key, check) = self.last.unwrap_or((start_id, start_key, 0));
+        Some(crate::Cursor { epoch, start_id, start_key, seq: self.expected, check })
+    }
+
+    /// Opens the journal in the directory `path` where a cursor was taken, and says what became of the journal
+    /// since. Reads at most what is in front of the cursor in its segment.
+    ///
+    /// # Errors
+    ///
+    /// As [`Reader::open`].
+    pub fn resume(path: &Path, from: &crate::Cursor) -> Result<(Reader, Resume), ReadError> {
+        let mut reader = Reader::open(path)?;
+        let headers = reader.headers()?;
+        if headers.last().is_none_or(|newest| newest.epoch != from.epoch) {
+            return Ok((reader, Resume::StartedAfresh));
+        }
+        // What the starts say, where no entry is left to be compared.
+        let same = |header: &&Header| header.start_id == from.start_id;
+        let fits = match headers.iter().find(same) {
+            Some(header) => header.start_key == from.start_key,
+            None => {
+                headers.iter().all(|header| header.start_id != from.start_id)
+                    && headers.last().is_some_and(|newest| newest.start_id > from.start_id)
+            }
+        };
+        let before = headers.iter().rfind(|header| header.first_seq < from.seq);
+        let resume = match before {
+            Some(header) => reader.go_behind(header.first_seq, from, fits)?,
+            None if !fits => Resume::Rewound,
+            None => {
+                let first = headers[0].first_seq;
+                reader.reenter(first)?;
+                if first == from.seq {
+                    Resume::Continued
+                } else {
+                    reader.expected = from.seq;
+                    reader.missing = Some((path.to_owned(), 0, Cause::Trimmed));
+                    Resume::Trimmed { to: first - 1 }
+                }
+            }
+        };
+        if resume == Resume::Rewound {
+            reader = Reader::open(path)?;
+        } else {
+            reader.last = Some((from.start_id, from.start_key, from.check));
+        }
+        Ok((reader, resume))
+    }
+
+    /// The headers of the segments that can be read, oldest first.
+    fn headers(&self) -> Result<Vec<Header>, ReadError> {
+        let mut headers = Vec::new();
+        for first_seq in self.list()? {
+            match Cursor::open(&segment::path(&self.path, first_seq)) {
+                Ok(cursor) => headers.push(cursor.header),
+                Err(ReadError::DamagedHeader { .. } | ReadError::NotFound { .. }) => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(headers)
+    }
+
+    /// Begins anew with the segment that begins with `first_seq`.
+    fn reenter(&mut self, first_seq: u64) -> Result<(), ReadError> {
+        let cursor = Cursor::open(&segment::path(&self.path, first_seq))?;
+        *self = Reader::at(&self.path, true);
+        self.enter(cursor);
+        Ok(())
+    }
+
+    /// Reads from `first_seq` on until the next entry is that of the cursor `to`. `fits` says what the starts
+    /// tell of it.
+    fn go_behind(
+        &mut self,
+        first_seq: u64,
+        to: &crate::Cursor,
+        fits: bool,
+    ) -> Result<Resume, ReadError> {
+        self.reenter(first_seq)?;
+        while self.expected < to.seq {
+            match self.next() {
+                Ok(Some(_)) | Err(ReadError::BadRecord { .. } | ReadError::BadStatement { .. }) => {
+                }
+                // It ends before.
+                Ok(None) => return Ok(Resume::Rewound),
+                Err(error) => return Err(error),
+            }
+        }
+        let check = self.last.map_or(0, |(_, _, check)| check);
+        if check == 0 {
+            // The reader made a gap over what was there when the cursor was taken.
+            let (past, cause) = (self.expected, self.missing.as_ref().map(|(_, _, cause)| *cause));
+            self.expected = to.seq;
+            return Ok(match cause {
+                _ if !fits => Resume::Rewound,
+                Some(Cause::Trimmed) if past > to.seq => Resume::Trimmed { to: past - 1 },
+                _ => Resume::Continued,
+            });
+        }
+        let same = self.expected == to.seq && if to.check == 0 { fits } else { check == to.check };
+        Ok(if same { Resume::Continued } else { Resume::Rewound })
+    }
+
     fn step(&mut self) -> Result<Step, ReadError> {
         loop {
             let Some(cursor) = &mut self.cursor else {
@@ -184,7 +296,7 @@ impl Reader {
     }
 
     fn take_apart(&mut self, found: &Found) -> Result<Entry<'_>, ReadError> {
-        let Reader { cursor: Some(cursor), expected, time, clients, .. } = self else {
+        let Reader { cursor: Some(cursor), expected, time, clients, last, .. } = self else {
             unreachable!("a frame was found in a segment");
         };
         let (seq, offset) = (found.seq, found.offset);
@@ -193,6 +305,8 @@ impl Reader {
             unreachable!("a frame that was found is still in the window");
         };
         *time = frame.time;
+        let Header { start_id, start_key, .. } = cursor.header;
+        *last = Some((start_id, start_key, cursor.sum(found).unwrap_or(0)));
         let path = cursor.path.as_path();
         let what = if frame.kind == Kind::Record {
             let decoded = codec::decode(Fop(frame.code), frame.tag, frame.time, frame.body);
@@ -225,6 +339,9 @@ impl Reader {
     fn gap(&mut self, to: u64) -> Entry<'_> {
         let seq = self.expected;
         self.expected = to.saturating_add(1);
+        if let Some(Cursor { header: Header { start_id, start_key, .. }, .. }) = &self.cursor {
+            self.last = Some((*start_id, *start_key, 0));
+        }
         if self.missing.is_none()
             && let Some(cursor) = &self.cursor
         {
@@ -311,7 +428,9 @@ impl Reader {
     /// A segment that was removed, with no later one but others, is one of another journal.
     fn check_afresh(&self, segments: &[u64]) -> Result<(), ReadError> {
         let Some(cursor) = &self.cursor else { return Ok(()) };
-        let removed = cursor.file.metadata().is_ok_and(|metadata| metadata.nlink() == 0);
+        let here = fs::metadata(&cursor.path).map(|metadata| metadata.ino()).ok();
+        // It may also have been moved away with the whole epoch.
+        let removed = cursor.file.metadata().is_ok_and(|metadata| Some(metadata.ino()) != here);
         let Some(first_seq) = segments.first().filter(|_| removed) else { return Ok(()) };
         let other = fs::File::open(segment::path(&self.path, *first_seq))
             .ok()

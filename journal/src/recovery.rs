@@ -21,8 +21,9 @@ use std::path::Path;
 
 use gnotify_record::codec;
 
-use crate::disk::{SegmentFile, UNFINISHED, crash_point};
+use crate::disk::{SegmentFile, UNFINISHED, crash_point, make_private_dir, step};
 use crate::frame::Kind;
+use crate::home::Home;
 use crate::reader::{Cursor, ReadError};
 use crate::ring::file::Image;
 use crate::ring::{Recovered, recover};
@@ -48,16 +49,19 @@ pub(crate) struct Resumed {
     pub(crate) how: How,
     pub(crate) next_seq: u64,
     pub(crate) last_time: u64,
+    /// Where the journal was.
+    pub(crate) home: Home,
 }
 
 impl Resumed {
-    const FIRST: Resumed = Resumed {
+    pub(crate) const FIRST: Resumed = Resumed {
         epoch: None,
         start_id: 1,
         previous: 0,
         how: How::First,
         next_seq: 1,
         last_time: 0,
+        home: Home::UNKNOWN,
     };
 }
 
@@ -215,6 +219,7 @@ fn bring_up_to_date(
         how,
         next_seq: missing.next,
         last_time: tail.last_time,
+        home: header.home,
     }))
 }
 
@@ -264,4 +269,44 @@ fn set_aside(path: &Path, host: &dyn Host) -> Result<(), OpenError> {
         ),
     );
     Ok(())
+}
+
+/// Moves the segments of an epoch that has ended to a directory of their own, oldest first: as long as
+/// there is one left, the next start finds that there is something to be moved. What is there is known by `epoch`.
+pub(crate) fn move_away(dir: &Path, epoch: [u8; 16], host: &dyn Host) -> Result<(), OpenError> {
+    let former = dir.join(format!("{FORMER}{}", uuid::Uuid::from_bytes(epoch)));
+    make_private_dir(&former)
+        .map_err(|error| OpenError::io("make the directory", &former, error))?;
+    for ending in [ASIDE, EXTENSION] {
+        let segments = segment::list(dir, ending)
+            .map_err(|error| OpenError::io("list the journal", dir, error))?;
+        for first_seq in segments {
+            let path = segment::path(dir, first_seq).with_extension(ending);
+            let to = former.join(path.file_name().unwrap_or_default());
+            step().and_then(|()| fs::rename(&path, to)).map_err(|error| {
+                OpenError::io("move a segment of the former epoch away", &path, error)
+            })?;
+        }
+    }
+    host.log(
+        Level::Warning,
+        &format!(
+            "journal: it was written at another path or file system than {}: a new epoch begins, the \
+             old segments are in {}",
+            dir.display(),
+            former.display()
+        ),
+    );
+    Ok(())
+}
+
+/// How the name of a directory begins that holds the segments of an epoch that has ended.
+pub(crate) const FORMER: &str = "former-";
+
+/// Whether an epoch has ended in `dir`.
+pub(crate) fn has_former(dir: &Path) -> bool {
+    let is_former = |entry: fs::DirEntry| {
+        entry.file_name().to_str().is_some_and(|name| name.starts_with(FORMER))
+    };
+    fs::read_dir(dir).is_ok_and(|entries| entries.flatten().any(is_former))
 }

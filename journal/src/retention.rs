@@ -10,6 +10,7 @@ use std::{fs, io};
 
 use crate::Limits;
 use crate::disk::step;
+use crate::recovery::FORMER;
 use crate::segment::{self, EXTENSION};
 use crate::statement::TrimmedBy;
 
@@ -43,6 +44,12 @@ impl Retention {
     pub(crate) fn look(dir: &Path, live: u64) -> io::Result<Retention> {
         let mut retention =
             Retention { sealed: VecDeque::new(), bytes: 0, announced: 0, not_before: None };
+        for entry in fs::read_dir(dir)? {
+            let entry = entry?;
+            if entry.file_name().to_str().is_some_and(|name| name.starts_with(FORMER)) {
+                retention.former(entry.path())?;
+            }
+        }
         let mut numbers = segment::list(dir, EXTENSION)?;
         numbers.retain(|first_seq| *first_seq < live);
         for (at, first_seq) in numbers.iter().enumerate() {
@@ -53,6 +60,19 @@ impl Retention {
             }
         }
         Ok(retention)
+    }
+
+    /// Takes note of the segments of an epoch that has ended. They go together, ahead of all others.
+    fn former(&mut self, path: PathBuf) -> io::Result<()> {
+        let (mut bytes, mut newest) = (0, SystemTime::UNIX_EPOCH);
+        for entry in fs::read_dir(&path)? {
+            let metadata = entry?.metadata()?;
+            bytes += metadata.len();
+            newest = newest.max(metadata.modified()?);
+        }
+        self.bytes += bytes;
+        self.sealed.push_front(Sealed { path, to: 0, bytes, newest });
+        Ok(())
     }
 
     /// Takes note of a segment that is not written any more; the next one begins with `next`.
@@ -130,7 +150,8 @@ impl Retention {
     pub(crate) fn remove(&mut self, to: u64) -> Result<usize, (PathBuf, io::Error)> {
         let mut gone = 0;
         while let Some(sealed) = self.sealed.front().filter(|sealed| sealed.to <= to) {
-            match step().and_then(|()| fs::remove_file(&sealed.path)) {
+            let remove = if sealed.to == 0 { fs::remove_dir_all } else { fs::remove_file };
+            match step().and_then(|()| remove(sealed.path.as_path())) {
                 Err(error) if error.kind() != io::ErrorKind::NotFound => {
                     let path = sealed.path.clone();
                     self.try_later();

@@ -11,6 +11,7 @@ use std::path::{Path, PathBuf};
 use xxhash_rust::xxh3::xxh3_64;
 
 use crate::ReadError;
+use crate::home::Home;
 
 /// The format's version.
 pub const VERSION: u16 = 1;
@@ -34,6 +35,10 @@ pub struct Header {
     pub first_seq: u64,
     /// When it was made (nanoseconds since 1970).
     pub created: u64,
+    /// Random, new at each start of the brick; 0 in journals of early builds.
+    pub start_key: u64,
+    /// Where the journal was.
+    pub(crate) home: Home,
     /// What the checksums of its frames cover besides them.
     pub(crate) salt: u32,
 }
@@ -60,6 +65,9 @@ impl Header {
         bytes[32..40].copy_from_slice(&self.start_id.to_le_bytes());
         bytes[40..48].copy_from_slice(&self.first_seq.to_le_bytes());
         bytes[48..56].copy_from_slice(&self.created.to_le_bytes());
+        bytes[56..64].copy_from_slice(&self.start_key.to_le_bytes());
+        bytes[64..68].copy_from_slice(&self.home.path.to_le_bytes());
+        bytes[68..72].copy_from_slice(&self.home.file_system.to_le_bytes());
         let sum = xxh3_64(&bytes[..HEADER - 4]) as u32;
         bytes[HEADER - 4..].copy_from_slice(&sum.to_le_bytes());
         bytes
@@ -92,6 +100,11 @@ impl Header {
                 start_id: u64::from_le_bytes(fields.take()?),
                 first_seq: u64::from_le_bytes(fields.take()?),
                 created: u64::from_le_bytes(fields.take()?),
+                start_key: u64::from_le_bytes(fields.take()?),
+                home: Home {
+                    path: u32::from_le_bytes(fields.take()?),
+                    file_system: u32::from_le_bytes(fields.take()?),
+                },
             })
         };
         read().ok_or(BadHeader::Damaged)
@@ -160,13 +173,21 @@ pub(crate) fn list(dir: &Path, wanted: &str) -> io::Result<Vec<u64>> {
 mod tests {
     use super::*;
 
-    const SAMPLE: Header =
-        Header { epoch: [9; 16], start_id: 3, first_seq: 1 << 45, created: 77, salt: 0xdead_beef };
+    const SAMPLE: Header = Header {
+        epoch: [9; 16],
+        start_id: 3,
+        first_seq: 1 << 45,
+        created: 77,
+        start_key: 0x0807_0605_0403_0201,
+        home: Home { path: 0x5555_5555, file_system: 0x6666_6666 },
+        salt: 0xdead_beef,
+    };
 
     #[test]
     fn header_round_trips_and_is_checked() {
         let bytes = SAMPLE.encode();
         assert_eq!(Header::decode(&bytes), Ok(SAMPLE));
+        assert_eq!(bytes[56..76], *b"\x01\x02\x03\x04\x05\x06\x07\x08UUUUffff\0\0\0\0");
         for end in 0..HEADER {
             assert_eq!(Header::decode(&bytes[..end]), Err(BadHeader::Damaged), "cut at {end}");
         }

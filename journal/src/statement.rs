@@ -90,6 +90,9 @@ pub enum How {
     /// The machine went down, or the ring is lost. A gap before the START says so, and what changed
     /// between `last_time` and this statement may be missing.
     PowerLoss,
+    /// It was elsewhere: the brick was moved, copied or restored to another path or file system. Its
+    /// epoch has ended, and this one begins.
+    Moved,
     /// In a way that only a later version knows.
     Other(u8),
 }
@@ -101,6 +104,7 @@ impl How {
             How::Clean => 2,
             How::Killed => 3,
             How::PowerLoss => 4,
+            How::Moved => 5,
             How::Other(code) => code,
         }
     }
@@ -111,6 +115,7 @@ impl How {
             2 => How::Clean,
             3 => How::Killed,
             4 => How::PowerLoss,
+            5 => How::Moved,
             code => How::Other(code),
         }
     }
@@ -123,6 +128,7 @@ impl fmt::Display for How {
             How::Clean => f.pad("clean"),
             How::Killed => f.pad("killed"),
             How::PowerLoss => f.pad("power-loss"),
+            How::Moved => f.pad("moved"),
             How::Other(code) => f.pad(&format!("other-{code}")),
         }
     }
@@ -415,6 +421,7 @@ mod tests {
             start(How::Clean),
             start(How::Killed),
             start(How::PowerLoss),
+            start(How::Moved),
             start(How::Other(99)),
             Statement::Stop,
             Statement::SliceEnd { slice: 3 },

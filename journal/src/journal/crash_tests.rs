@@ -5,7 +5,6 @@
 use std::sync::Mutex;
 
 use gnotify_record::{Fop, Origin, Record};
-use tempfile::TempDir;
 
 use super::*;
 use crate::disk::crash;
@@ -88,26 +87,28 @@ pub(super) fn texts(root: &Path) -> Vec<String> {
     entries(root).into_iter().map(|(_, _, text)| text).collect()
 }
 
-fn copy(from: &Path) -> TempDir {
-    let to = tempfile::tempdir().unwrap();
+/// Makes the place `to` what `from` is. The journal would notice it if it were opened elsewhere.
+pub(super) fn copy(from: &Path, to: &Path) {
     for part in ["journal", "run"] {
+        let _ = fs::remove_dir_all(to.join(part));
         let Ok(files) = fs::read_dir(from.join(part)) else { continue };
-        fs::create_dir(to.path().join(part)).unwrap();
+        fs::create_dir(to.join(part)).unwrap();
         for file in files {
             let file = file.unwrap();
-            fs::copy(file.path(), to.path().join(part).join(file.file_name())).unwrap();
+            fs::copy(file.path(), to.join(part).join(file.file_name())).unwrap();
         }
     }
-    to
 }
 
 /// Opens copies of what `prepare` leaves, killed before each system call in turn, and once more; what can
 /// be read then is `expected`, whenever the kill came.
 fn kill_everywhere(prepare: impl Fn(&Path), expected: &[&str]) {
     let original = tempfile::tempdir().unwrap();
-    prepare(original.path());
+    let place = tempfile::tempdir().unwrap();
+    prepare(place.path());
+    copy(place.path(), original.path());
     for calls in 0.. {
-        let place = copy(original.path());
+        copy(original.path(), place.path());
         let config = config(place.path());
         let done = crash::after(calls, || Ready::prepare(&config).unwrap());
         // The kill after the last one leaves START in the ring alone.
@@ -206,10 +207,13 @@ fn with_more_fops_in_flight_than_can_be_named() {
 #[test]
 fn fops_in_flight_do_not_tell_when_the_brick_was_last_seen() {
     let original = tempfile::tempdir().unwrap();
-    let ready = killed_with_records_in_the_ring(original.path());
+    let place = tempfile::tempdir().unwrap();
+    let ready = killed_with_records_in_the_ring(place.path());
     let _killed = ready.ring.begin(&Record::new(Fop::WRITE, Origin::Client), 7);
+    copy(place.path(), original.path());
+    drop(ready);
     for calls in 0.. {
-        let place = copy(original.path());
+        copy(original.path(), place.path());
         let config = config(place.path());
         let whole = crash::after(calls, || drop(Ready::prepare(&config).unwrap())).is_some();
         if whole {
@@ -359,4 +363,16 @@ fn a_later_version_is_not_gone_on_with() {
     let error = Journal::open(config(root.path())).unwrap_err();
     assert!(matches!(error, OpenError::Unreadable(crate::ReadError::NewerVersion { .. })));
     assert_eq!(fs::read(&path).unwrap(), bytes, "it is left as it was");
+}
+
+#[test]
+fn a_moved_journal() {
+    let prepare = |root: &Path| {
+        drop(killed_with_records_in_the_ring(&root.join("before")));
+        for part in ["journal", "run"] {
+            fs::rename(root.join("before").join(part), root.join(part)).unwrap();
+        }
+    };
+    // What the ring still had went to the old segment before that was moved.
+    kill_everywhere(prepare, &["start moved"]);
 }

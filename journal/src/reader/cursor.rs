@@ -100,6 +100,12 @@ impl Cursor {
         }
     }
 
+    /// The checksum of a frame that was found.
+    pub(crate) fn sum(&self, found: &Found) -> Option<u32> {
+        let at = usize::try_from(found.offset.checked_sub(self.window_at)?).ok()?;
+        self.window.get(at + 4..)?.first_chunk().map(|bytes| u32::from_le_bytes(*bytes))
+    }
+
     /// Whether bytes stand at the offset, which are no frame (yet).
     pub(crate) fn has_rest(&mut self) -> Result<bool, ReadError> {
         Ok(!self.bytes_at(self.offset, 1)?.is_empty())
