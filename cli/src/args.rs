@@ -28,6 +28,7 @@ pub(crate) struct Cli {
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
     Dump(Dump),
+    Verify(Verify),
 }
 
 /// Print a brick's journal, or one segment of it
@@ -83,6 +84,31 @@ pub(crate) struct Dump {
     pub(crate) origin: Vec<Origin>,
 }
 
+const VERIFIED: &str = "\
+Exit status:
+  0  whole; also where the journal itself tells of gaps, or its last entry is not finished
+  1  damaged, or not readable for another reason
+  2  the command line is wrong
+  3  there is no brick, no journal or no segment at a path
+  4  permission denied
+  5  the journal is in a format of a later version";
+
+/// Check a brick's journal, or segments of it, and say what is wrong where
+///
+/// Goes through every byte: headers, checksums, the account of the sequence numbers, and what entries
+/// say of each other. A line for each finding, and one that sums up. Nothing is ever changed.
+#[derive(Debug, Args)]
+#[command(after_help = VERIFIED)]
+pub(crate) struct Verify {
+    /// Directories of bricks, or segments (files BRICK/.glusterfs/gnotify/*.gnj)
+    #[arg(value_name = "BRICK|SEGMENT", required = true)]
+    pub(crate) paths: Vec<PathBuf>,
+
+    /// Print JSON lines instead of text
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
 fn time(text: &str) -> Result<u64, String> {
     moment::parse(text, &Zoned::now())
 }
@@ -119,6 +145,7 @@ mod tests {
         let args = ["gnotify", "dump", "/brick"].iter().chain(args);
         match Cli::try_parse_from(args) {
             Ok(Cli { command: Command::Dump(dump) }) => Ok(dump),
+            Ok(cli) => panic!("{cli:?}"),
             Err(error) => Err(error.to_string()),
         }
     }

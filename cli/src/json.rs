@@ -198,6 +198,14 @@ fn text_of(gfid: Option<Gfid>) -> Option<String> {
     gfid.map(|gfid| gfid.to_string())
 }
 
+/// A line that is one object, whose fields `fill` puts into it.
+pub(crate) fn line(fill: impl FnOnce(&mut Object<'_>)) -> Vec<u8> {
+    let mut line = Vec::new();
+    object(&mut line, fill);
+    line.push(b'\n');
+    line
+}
+
 /// Writes an object whose fields `fill` puts into it.
 fn object(out: &mut Vec<u8>, fill: impl FnOnce(&mut Object<'_>)) {
     out.push(b'{');
@@ -207,25 +215,25 @@ fn object(out: &mut Vec<u8>, fill: impl FnOnce(&mut Object<'_>)) {
 }
 
 /// An object that is being written. (A map of `serde_json` would sort its fields by name.)
-struct Object<'a> {
+pub(crate) struct Object<'a> {
     out: &'a mut Vec<u8>,
     first: bool,
 }
 
 impl Object<'_> {
-    fn put(&mut self, key: &str, value: impl Into<Value>) {
+    pub(crate) fn put(&mut self, key: &str, value: impl Into<Value>) {
         self.key(key);
         self.value(&value.into());
     }
 
-    fn known(&mut self, key: &str, value: Option<impl Into<Value>>) {
+    pub(crate) fn known(&mut self, key: &str, value: Option<impl Into<Value>>) {
         if let Some(value) = value {
             self.put(key, value);
         }
     }
 
     /// Text, and the bytes themselves where they are no text.
-    fn bytes(&mut self, key: &str, bytes: Option<&[u8]>) {
+    pub(crate) fn bytes(&mut self, key: &str, bytes: Option<&[u8]>) {
         let Some(bytes) = bytes else { return };
         let text = String::from_utf8_lossy(bytes);
         let whole = matches!(text, std::borrow::Cow::Borrowed(_));

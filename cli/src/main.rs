@@ -1,6 +1,6 @@
 //! The `gnotify` command: what changed on a GlusterFS brick, for people and scripts.
 //!
-//! A command line becomes typed arguments ([`args`]), these become work ([`dump`]), and what the work
+//! A command line becomes typed arguments ([`args`]), these become work ([`dump`], [`verify`]), and what the work
 //! comes to becomes an exit status, here and nowhere else.
 
 #![forbid(unsafe_code)]
@@ -18,6 +18,7 @@ mod moment;
 mod paths;
 mod source;
 mod text;
+mod verify;
 
 use std::process::ExitCode;
 
@@ -27,6 +28,7 @@ fn main() -> ExitCode {
     let args::Cli { command } = args::Cli::parse();
     let result = match command {
         args::Command::Dump(args) => dump::run(args),
+        args::Command::Verify(args) => verify::run(args),
     };
     let status = match result {
         Ok(status) => status,

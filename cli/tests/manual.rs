@@ -22,8 +22,11 @@ fn words() -> BTreeSet<String> {
 #[test]
 fn every_option_is_in_the_manual() {
     let words = words();
-    let output = gnotify().args(["dump", "--help"]).output().unwrap();
-    let help = String::from_utf8(output.stdout).unwrap();
+    let help = ["dump", "verify"].map(|command| {
+        let output = gnotify().args([command, "--help"]).output().unwrap();
+        String::from_utf8(output.stdout).unwrap()
+    });
+    let help = help.concat();
     let options = help.split_whitespace().map(|word| word.trim_end_matches(','));
     let options: Vec<&str> = options.filter(|word| word.starts_with("--")).collect();
     assert!(options.len() > 9, "{help}");
@@ -67,5 +70,35 @@ fn every_field_of_a_line_is_in_the_manual() {
     for field in found {
         let field = field.strip_suffix("_hex").unwrap_or(&field);
         assert!(words.contains(field), "{field}");
+    }
+}
+
+#[test]
+fn every_finding_of_a_verification_is_in_the_manual() {
+    let words = words();
+    // As the code spells them, because no journal has all of them.
+    let sources = concat!(env!("CARGO_MANIFEST_DIR"), "/src/verify");
+    let mut text = fs::read_to_string(format!("{sources}.rs")).unwrap();
+    for entry in fs::read_dir(sources).unwrap() {
+        text += &fs::read_to_string(entry.unwrap().path()).unwrap();
+    }
+    let text: String = text.split_whitespace().collect();
+    let mut found = BTreeSet::new();
+    let marks =
+        [".damage(", "Level::Damage,", "Level::Note,", "Level::Gap,", "note(report,", "object."];
+    for mark in marks {
+        for (at, _) in text.match_indices(mark) {
+            let rest = &text[at + mark.len()..];
+            let rest = match mark {
+                "object." => rest.split_once('(').map_or("", |(_, rest)| rest),
+                _ => rest,
+            };
+            let quoted = rest.strip_prefix('"').and_then(|rest| rest.split_once('"'));
+            found.extend(quoted.map(|(word, _)| word.to_owned()));
+        }
+    }
+    assert!(found.len() > 30, "{found:?}");
+    for word in found {
+        assert!(words.contains(&word), "{word}");
     }
 }
