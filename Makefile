@@ -49,6 +49,28 @@ test-long: need ## The tests that take too long for `make test` (root)
 	$(CARGO) build --package gnotify-cli
 	$(CARGO) test --workspace --exclude gnotify-bench --tests -- --ignored
 
+# Sanitizers are in every compiler, but said to be unstable.
+TRIPLE := x86_64-unknown-linux-gnu
+FUZZ := record statement segment ring
+FUZZ_SECONDS ?= 600
+
+.PHONY: fuzz
+fuzz: export RUSTC_BOOTSTRAP = 1
+fuzz: ## What others wrote, with anything in it: 10 minutes each; FUZZ_SECONDS=600, FUZZ='segment ring'
+	@command -v cargo-fuzz >/dev/null || $(CARGO) install --locked cargo-fuzz
+	$(CARGO) run --manifest-path fuzz/Cargo.toml --target-dir '$(TARGET)/fuzz' --bin seeds -- fuzz/corpus
+	for target in $(FUZZ); do \
+	    $(CARGO) fuzz run --target $(TRIPLE) --target-dir '$(TARGET)/fuzz' "$$target" -- \
+	        -max_total_time=$(FUZZ_SECONDS) -max_len=16384 -timeout=10; \
+	done
+
+.PHONY: asan
+asan: export RUSTC_BOOTSTRAP = 1
+asan: export RUSTFLAGS = -Zsanitizer=address
+asan: export GNOTIFY_GLUSTERFS_INCLUDE = /nonexistent
+asan: ## The tests of the crates without C, under AddressSanitizer
+	$(CARGO) test $(addprefix --package ,$(PURE)) --target $(TRIPLE) --target-dir '$(TARGET)/asan'
+
 .PHONY: torture
 torture: export GNOTIFY_ROUNDS = 500
 torture: export GNOTIFY_TEST_TIMEOUT = 43200
