@@ -135,10 +135,13 @@ macro_rules! fops {
                 unsafe fn go(
                     mut frame: Frame,
                     this: Xlator<'_>,
-                    pending: Box<Pending>,
+                    mut pending: Box<Pending>,
                     $($arg: <$type as FromHost>::C,)*
                     xdata: *mut sys::dict_t,
                 ) {
+                    if let Some(instance) = Instance::of(this) {
+                        instance.begin(&mut pending);
+                    }
                     frame.set_local(pending);
                     // SAFETY: by the caller. [one-child] checked by init.
                     unsafe {
@@ -188,6 +191,7 @@ macro_rules! fops {
                             injected::panic_on(injected::AFTER, &seen.pending.record);
                             deliver(instance, seen, frame.caller().client)
                         });
+                        instance.end(&mut pending);
                         next = instance.leave(&pending, op_ret >= 0);
                         door = instance.door().zip(recorded.flatten());
                     }

@@ -146,6 +146,22 @@ impl Instance {
         self.journal.get().map(|journal| &**journal)
     }
 
+    /// Notes what a fop is about to change: it is wound next.
+    #[inline]
+    pub(crate) fn begin(&self, pending: &mut Pending) {
+        if let Some(journal) = self.journal() {
+            pending.in_flight = self.guarded(|| journal.begin(&pending.record));
+        }
+    }
+
+    /// The fop has ended, and has its record if it changed something.
+    #[inline]
+    pub(crate) fn end(&self, pending: &mut Pending) {
+        if let (Some(journal), Some(in_flight)) = (self.journal(), pending.in_flight.take()) {
+            self.guarded(|| journal.end(in_flight));
+        }
+    }
+
     /// Takes the names of an entry fop, so that no other fop on them comes between it and its record. Some: they are
     /// not free, and the fop is to be parked.
     #[inline]

@@ -8,6 +8,7 @@ use std::ffi::CStr;
 
 use gnotify_bindings::sys;
 use gnotify_bindings::{Caller, Dict, Fd, Iatt, Inode, InodeRef, Loc, OwnedDict};
+use gnotify_journal::InFlight;
 use gnotify_record::{
     Caller as Who, FileType, Fop, Gfid, Link, Origin, Owner, Record, SetAttr, Source, Time, Xattr,
     set_attr,
@@ -41,6 +42,8 @@ pub(crate) struct Pending {
     unlink: Option<Unlink>,
     /// The names that no other fop gets until the reply.
     pub(crate) names: Option<Names>,
+    /// The note of what is about to change, for the next start if this process is killed.
+    pub(crate) in_flight: Option<InFlight>,
 }
 
 /// What is seen when a fop comes down.
@@ -231,6 +234,7 @@ impl<'a> Before<'a> {
             asked_link_count: xdata.is_some(),
             unlink: self.loses_name.map(|gfid| unlinks.begin(gfid)),
             names: None,
+            in_flight: None,
         };
         (pending, xdata)
     }

@@ -75,7 +75,7 @@ fn graph() -> &'static Graph {
         }
     });
     // SAFETY: [this-xlator] the graph is never freed. Every test has a thread of its own.
-    this::adopt(unsafe { Xlator::from_raw(graph.us) });
+    let _for_ever = this::within(unsafe { Xlator::from_raw(graph.us) });
     graph
 }
 

@@ -1,0 +1,86 @@
+//! P6: what may have changed without a record is told. A kill between a change and its record leaves an
+//! uncertain record of each object concerned, and of few others.
+//!
+//! strace holds the storage translator's system calls back when they have done their work: the changes are made,
+//! and their replies are not yet there.
+
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+
+use std::collections::BTreeSet;
+use std::fs;
+
+use gnotify_harness::rustix::process::{Pid, Signal, kill_process};
+use gnotify_harness::{Brick, assert_accounted, host_test, wait_for};
+use serde_json::Value;
+
+const THREADS: usize = 6;
+
+/// The names of directories in records that are, or are not, uncertain.
+fn made(journal: &[Value], uncertain: bool) -> BTreeSet<String> {
+    let made = journal.iter().filter(|entry| {
+        entry["fop"] == "MKDIR" && entry["uncertain"].as_bool().unwrap_or(false) == uncertain
+    });
+    made.map(|entry| entry["name"].as_str().unwrap().to_owned()).collect()
+}
+
+fn on_disk(brick: &Brick) -> BTreeSet<String> {
+    let names = fs::read_dir(brick.dir()).unwrap().map(|e| e.unwrap().file_name());
+    names.map(|name| name.into_string().unwrap()).filter(|name| name != ".glusterfs").collect()
+}
+
+/// The brick itself, which strace is the parent of.
+fn traced(strace: Pid) -> Pid {
+    let strace = strace.as_raw_nonzero();
+    let children = fs::read_to_string(format!("/proc/{strace}/task/{strace}/children")).unwrap();
+    Pid::from_raw(children.trim().parse().unwrap()).unwrap()
+}
+
+host_test!(what_changed_without_a_record_is_named, |t| {
+    let trace = t.path("trace");
+    let mut brick = t
+        .brick("b")
+        .option("journal", "on")
+        .under(&[
+            "strace",
+            "-f",
+            "-o",
+            &trace.to_string_lossy(),
+            "-e",
+            "trace=mkdir,mkdirat",
+            "-e",
+            "inject=mkdir,mkdirat:delay_exit=1000000",
+        ])
+        .start();
+    let mount = brick.mount("m");
+    fs::create_dir(mount.path().join("known")).unwrap();
+    let workers: Vec<_> = (0..THREADS)
+        .map(|number| {
+            let at = mount.path().join(format!("d{number}"));
+            std::thread::spawn(move || fs::create_dir(at))
+        })
+        .collect();
+    // One is there, and its reply is a second away.
+    wait_for("a directory to be on the disk", || on_disk(&brick).len() > 1);
+    kill_process(traced(brick.pid()), Signal::KILL).unwrap();
+    brick.kill9();
+    let answered: usize = workers.into_iter().filter(|w| w.is_finished()).count();
+    drop(mount);
+    let changed = on_disk(&brick);
+
+    brick.start();
+    let mut journal = Vec::new();
+    wait_for("the second start", || {
+        journal = brick.dump();
+        journal.iter().filter(|entry| entry["statement"] == "START").count() == 2
+    });
+    assert_accounted(&journal);
+    let (certain, uncertain) = (made(&journal, false), made(&journal, true));
+    println!(
+        "on disk {changed:?}, recorded {certain:?}, uncertain {uncertain:?}, answered {answered}"
+    );
+    assert!(certain.contains("known"));
+    let unrecorded: BTreeSet<String> = changed.difference(&certain).cloned().collect();
+    assert!(!unrecorded.is_empty(), "the kill came too late: this run shows nothing");
+    assert!(unrecorded.is_subset(&uncertain), "{unrecorded:?} changed without a word");
+    assert!(uncertain.len() <= THREADS, "only what was under way is named: {uncertain:?}");
+});
