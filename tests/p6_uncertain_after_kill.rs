@@ -8,6 +8,7 @@
 
 use std::collections::BTreeSet;
 use std::fs;
+use std::os::unix::fs::symlink;
 
 use gnotify_harness::rustix::process::{Pid, Signal, kill_process};
 use gnotify_harness::{Brick, assert_accounted, host_test, wait_for};
@@ -15,10 +16,10 @@ use serde_json::Value;
 
 const THREADS: usize = 6;
 
-/// The names of directories in records that are, or are not, uncertain.
+/// The names of links in records that are, or are not, uncertain.
 fn made(journal: &[Value], uncertain: bool) -> BTreeSet<String> {
     let made = journal.iter().filter(|entry| {
-        entry["fop"] == "MKDIR" && entry["uncertain"].as_bool().unwrap_or(false) == uncertain
+        entry["fop"] == "SYMLINK" && entry["uncertain"].as_bool().unwrap_or(false) == uncertain
     });
     made.map(|entry| entry["name"].as_str().unwrap().to_owned()).collect()
 }
@@ -46,21 +47,21 @@ host_test!(what_changed_without_a_record_is_named, |t| {
             "-o",
             &trace.to_string_lossy(),
             "-e",
-            "trace=mkdir,mkdirat",
+            "trace=symlink,symlinkat",
             "-e",
-            "inject=mkdir,mkdirat:delay_exit=1000000",
+            "inject=symlink,symlinkat:delay_exit=1000000",
         ])
         .start();
     let mount = brick.mount("m");
-    fs::create_dir(mount.path().join("known")).unwrap();
+    symlink("x", mount.path().join("known")).unwrap();
     let workers: Vec<_> = (0..THREADS)
         .map(|number| {
             let at = mount.path().join(format!("d{number}"));
-            std::thread::spawn(move || fs::create_dir(at))
+            std::thread::spawn(move || symlink("x", at))
         })
         .collect();
     // One is there, and its reply is a second away.
-    wait_for("a directory to be on the disk", || on_disk(&brick).len() > 1);
+    wait_for("a link to be on the disk", || on_disk(&brick).len() > 1);
     kill_process(traced(brick.pid()), Signal::KILL).unwrap();
     brick.kill9();
     let answered: usize = workers.into_iter().filter(|w| w.is_finished()).count();
