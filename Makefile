@@ -44,10 +44,14 @@ test-host: ## The tests in a real GlusterFS host (root)
 	$(CARGO) test --workspace --exclude gnotify-bench $(addprefix --exclude ,$(PURE))
 
 .PHONY: test-long
+test-long: export GNOTIFY_ROUNDS = 100
+test-long: export GNOTIFY_TURNS = 20000
+test-long: export GNOTIFY_KILL_ROUNDS = 300
 test-long: export GNOTIFY_TEST_TIMEOUT = 14400
-test-long: need ## The tests that take too long for `make test` (root)
+test-long: need ## The tests of `make test` that can go on for longer, for about an hour (root)
 	$(CARGO) build --package gnotify-cli
-	$(CARGO) test --workspace --exclude gnotify-bench --tests -- --ignored
+	$(CARGO) test --package gnotify-journal --test 'p4_*'
+	$(CARGO) test --package gnotify --test 'p4_*' --test 'p8_*' --test 'a*'
 
 # Sanitizers are in every compiler, but said to be unstable.
 TRIPLE := x86_64-unknown-linux-gnu

@@ -4,6 +4,8 @@
 //! number, and a CLIENT statement ahead of the first one says whose it is. The host tells us when a client
 //! is gone, before its memory may be used for another: that is why its address can be the key.
 
+use std::hash::{BuildHasherDefault, Hasher};
+
 use dashmap::DashMap;
 use gnotify_bindings::Client;
 use gnotify_record::ClientId;
@@ -12,13 +14,15 @@ use crate::brick_journal::BrickJournal;
 
 #[derive(Debug)]
 pub(crate) struct Clients {
-    by_address: DashMap<usize, ClientId>,
+    by_address: DashMap<usize, ClientId, BuildHasherDefault<AddressHasher>>,
 }
 
 impl Clients {
     pub(crate) fn new() -> Self {
         // A brick has tens to thousands of clients, and only a new one is written: few shards do.
-        Clients { by_address: DashMap::with_shard_amount(16) }
+        Clients {
+            by_address: DashMap::with_hasher_and_shard_amount(BuildHasherDefault::default(), 16),
+        }
     }
 
     /// The number of `client`, which is announced in `journal` if it is new. `None` when the ring has no
@@ -50,5 +54,27 @@ impl Clients {
 
     pub(crate) fn len(&self) -> usize {
         self.by_address.len()
+    }
+}
+
+/// Spreads addresses, which nobody outside chooses: the map is asked once a record.
+#[derive(Debug, Default)]
+struct AddressHasher(u64);
+
+impl Hasher for AddressHasher {
+    fn finish(&self) -> u64 {
+        self.0
+    }
+
+    fn write(&mut self, bytes: &[u8]) {
+        for byte in bytes {
+            self.0 = (self.0 << 8 | u64::from(*byte)).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+        }
+    }
+
+    fn write_usize(&mut self, address: usize) {
+        // Fibonacci hashing; the map takes its shard from the upper bits and its bucket from the lower ones.
+        let spread = (address as u64).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+        self.0 = spread ^ spread >> 32;
     }
 }

@@ -69,7 +69,7 @@ macro_rules! fops {
                                 }
                                 let (pending, xdata) = seen.finish(&instance.unlinks);
                                 injected::panic_on(injected::BEFORE, &pending.record);
-                                (Box::new(pending), xdata)
+                                (pending, xdata)
                             })
                         });
                     // The frame stayed outside, so that the fop goes on whatever happened in there.

@@ -46,14 +46,14 @@ pub(crate) struct Pending {
     pub(crate) in_flight: Option<InFlight>,
 }
 
-/// What is seen when a fop comes down.
+/// What is seen when a fop comes down. It is written where it stays until the reply: a record is large, and this
+/// is the fop path.
 #[derive(Debug)]
 pub(crate) struct Before<'a> {
+    pending: Box<Pending>,
     caller: Caller<'a>,
     xdata: Option<Dict<'a>>,
     xattr_values: bool,
-    record: Record<'static>,
-    inode: Option<InodeRef>,
     loses_name: Option<Gfid>,
 }
 
@@ -64,30 +64,42 @@ impl<'a> Before<'a> {
         xdata: Option<Dict<'a>>,
         xattr_values: bool,
     ) -> Self {
-        let mut record = Record::new(fop, Origin::Client);
+        let mut pending = Box::new(Pending {
+            record: Record::new(fop, Origin::Client),
+            inode: None,
+            asked_link_count: false,
+            unlink: None,
+            names: None,
+            in_flight: None,
+        });
+        let record = &mut pending.record;
         record.caller = Some(Who { uid: caller.uid, gid: caller.gid, pid: caller.pid });
         record.ctime =
             caller.ctime.and_then(|(sec, nsec)| sec.checked_mul(1_000_000_000)?.checked_add(nsec));
-        Before { caller, xdata, xattr_values, record, inode: None, loses_name: None }
+        Before { pending, caller, xdata, xattr_values, loses_name: None }
+    }
+
+    fn record(&mut self) -> &mut Record<'static> {
+        &mut self.pending.record
     }
 
     /// The entry that appears, disappears or moves.
     pub(crate) fn at(&mut self, loc: Option<Loc<'_>>) {
-        self.record.at = link(loc);
+        self.record().at = link(loc);
     }
 
     /// The entry that a rename makes, and the inode it may take the place of.
     pub(crate) fn to(&mut self, loc: Option<Loc<'_>>) {
-        self.record.to = link(loc);
-        self.record.replaced =
+        self.record().to = link(loc);
+        self.record().replaced =
             loc.and_then(Loc::inode).and_then(|inode| Gfid(inode.gfid()).known());
     }
 
     /// The inode that is acted upon, by name.
     pub(crate) fn subject(&mut self, loc: Option<Loc<'_>>) {
         let Some(loc) = loc else { return };
-        self.record.gfid = Gfid(loc.gfid()).known();
-        self.record.kind = loc.inode().and_then(|inode| FileType::from_host(inode.ia_type()));
+        self.record().gfid = Gfid(loc.gfid()).known();
+        self.record().kind = loc.inode().and_then(|inode| FileType::from_host(inode.ia_type()));
     }
 
     /// The inode that is changed, by name; its slice mark counts.
@@ -99,17 +111,17 @@ impl<'a> Before<'a> {
     /// The inode that is changed, through an open file; its slice mark counts.
     pub(crate) fn change_fd(&mut self, fd: Option<Fd<'_>>) {
         let Some(inode) = fd.and_then(Fd::inode) else { return };
-        self.record.gfid = Gfid(inode.gfid()).known();
-        self.record.kind = FileType::from_host(inode.ia_type());
+        self.record().gfid = Gfid(inode.gfid()).known();
+        self.record().kind = FileType::from_host(inode.ia_type());
         self.hold(Some(inode));
     }
 
     fn hold(&mut self, inode: Option<Inode<'_>>) {
-        self.inode = inode.map(Inode::hold);
+        self.pending.inode = inode.map(Inode::hold);
     }
 
     pub(crate) fn flags(&mut self, flags: i32) {
-        self.record.flags = Some(flags.cast_unsigned());
+        self.record().flags = Some(flags.cast_unsigned());
     }
 
     /// The first byte that a write changes. A file that is open for appending is written at its end, wherever
@@ -122,25 +134,25 @@ impl<'a> Before<'a> {
 
     /// The first byte that changes; the host's offsets are never negative.
     pub(crate) fn offset(&mut self, offset: i64) {
-        self.record.offset = u64::try_from(offset).ok();
+        self.record().offset = u64::try_from(offset).ok();
     }
 
     pub(crate) fn range(&mut self, offset: i64, length: u64) {
         self.offset(offset);
-        self.record.length = Some(length);
+        self.record().length = Some(length);
     }
 
     pub(crate) fn rdev(&mut self, rdev: u64) {
-        self.record.rdev = Some(rdev);
+        self.record().rdev = Some(rdev);
     }
 
     pub(crate) fn target(&mut self, target: Option<&CStr>) {
-        self.record.target = target.map(|target| Cow::Owned(target.to_bytes().to_vec()));
+        self.record().target = target.map(|target| Cow::Owned(target.to_bytes().to_vec()));
     }
 
     pub(crate) fn source(&mut self, fd: Option<Fd<'_>>, offset: i64) {
         let gfid = fd.and_then(Fd::inode).and_then(|inode| Gfid(inode.gfid()).known());
-        self.record.source =
+        self.record().source =
             gfid.zip(u64::try_from(offset).ok()).map(|(gfid, offset)| Source { gfid, offset });
     }
 
@@ -153,7 +165,7 @@ impl<'a> Before<'a> {
             if has(bit) { Time { sec, nsec } } else { Time::default() }
         };
         let number = |bit: u32, number: u32| if has(bit) { number } else { 0 };
-        self.record.set = Some(SetAttr {
+        self.record().set = Some(SetAttr {
             mask,
             mode: number(set_attr::MODE, values.mode() & 0o7777),
             uid: number(set_attr::UID, values.uid()),
@@ -172,7 +184,7 @@ impl<'a> Before<'a> {
         let value = |value: &[u8]| {
             (values && value.len() <= XATTR_VALUE_MAX).then(|| Cow::Owned(value.to_vec()))
         };
-        self.record.xattrs = dict
+        self.record().xattrs = dict
             .iter()
             .filter(|(name, _)| !name.is_empty())
             .map(|(name, bytes)| Xattr {
@@ -187,10 +199,10 @@ impl<'a> Before<'a> {
         match name.map(CStr::to_bytes) {
             None | Some([]) => {
                 self.xattrs(self.xdata);
-                self.record.xattrs.iter_mut().for_each(|xattr| xattr.value = None);
+                self.record().xattrs.iter_mut().for_each(|xattr| xattr.value = None);
             }
             Some(name) => {
-                self.record.xattrs = vec![Xattr { name: Cow::Owned(name.to_vec()), value: None }];
+                self.record().xattrs = vec![Xattr { name: Cow::Owned(name.to_vec()), value: None }];
             }
         }
     }
@@ -200,27 +212,28 @@ impl<'a> Before<'a> {
     pub(crate) fn birth_xattrs(&mut self) {
         const NAMESPACES: [&[u8]; 4] = [b"user.", b"system.", b"security.", b"trusted."];
         self.xattrs(self.xdata);
-        self.record
+        self.record()
             .xattrs
             .retain(|xattr| NAMESPACES.iter().any(|space| xattr.name.starts_with(space)));
     }
 
     /// The subject loses a name: the reply shall say how many it had.
     pub(crate) fn subject_loses_name(&mut self) {
-        self.loses_name = self.record.gfid;
+        self.loses_name = self.record().gfid;
     }
 
     /// So does the inode that a rename may replace.
     pub(crate) fn replaced_loses_name(&mut self) {
-        self.loses_name = self.record.replaced;
+        self.loses_name = self.record().replaced;
     }
 
     /// What hangs on the frame until the reply, and the xdata to wind with in the place of the caller's.
-    pub(crate) fn finish(mut self, unlinks: &Unlinks) -> (Pending, Option<OwnedDict>) {
-        let parent = self.record.at.as_ref().map(|at| at.parent);
+    pub(crate) fn finish(self, unlinks: &Unlinks) -> (Box<Pending>, Option<OwnedDict>) {
+        let mut pending = self.pending;
+        let parent = pending.record.at.as_ref().map(|at| at.parent);
         let internal = self.xdata.is_some_and(|xdata| xdata.contains(INTERNAL_FOP));
         let sent = self.caller.client.is_some() || self.caller.is_fop();
-        self.record.origin = Origin::decide(self.caller.pid, internal, sent, parent);
+        pending.record.origin = Origin::decide(self.caller.pid, internal, sent, parent);
         let mut xdata = None;
         if self.loses_name.is_some()
             && !self.xdata.is_some_and(|xdata| xdata.contains(ASK_LINK_COUNT))
@@ -228,14 +241,8 @@ impl<'a> Before<'a> {
             xdata = OwnedDict::copy_with_ref(self.xdata)
                 .and_then(|mut dict| dict.set_i32(ASK_LINK_COUNT, 1).then_some(dict));
         }
-        let pending = Pending {
-            record: self.record,
-            inode: self.inode,
-            asked_link_count: xdata.is_some(),
-            unlink: self.loses_name.map(|gfid| unlinks.begin(gfid)),
-            names: None,
-            in_flight: None,
-        };
+        pending.asked_link_count = xdata.is_some();
+        pending.unlink = self.loses_name.map(|gfid| unlinks.begin(gfid));
         (pending, xdata)
     }
 }
