@@ -137,6 +137,20 @@ pub enum OpenError {
 }
 
 impl OpenError {
+    /// Whether the same may succeed another time, with nothing done to the journal itself: the brick is full,
+    /// at its storage reserve, read-only or failing, or somebody else still writes the journal.
+    ///
+    /// Nothing is lost unnoticed until then: what the last start left in its ring stays there, and that fops
+    /// go on without a record is remembered, and told as a gap of unknown count when the journal opens.
+    #[must_use]
+    pub fn is_temporary(&self) -> bool {
+        match self {
+            OpenError::InUse { .. } | OpenError::Io { .. } => true,
+            OpenError::Unreadable(error) => matches!(error, crate::ReadError::Io { .. }),
+            OpenError::RingSize { .. } => false,
+        }
+    }
+
     pub(crate) fn io(doing: &'static str, path: &std::path::Path, source: io::Error) -> OpenError {
         OpenError::Io { doing, path: path.to_owned(), source }
     }

@@ -44,13 +44,13 @@ impl SegmentFile {
         let made = SegmentFile::create_as(&new, &path, header);
         if made.is_err() {
             // Nothing refers to it; where it cannot be removed now, the next start does.
-            let _ = fs::remove_file(&new);
+            let _ = step().and_then(|()| fs::remove_file(&new));
         }
         made
     }
 
     fn create_as(new: &Path, path: &Path, header: &Header) -> io::Result<SegmentFile> {
-        crash_point();
+        step()?;
         let file = OpenOptions::new()
             .read(true)
             .write(true)
@@ -59,7 +59,7 @@ impl SegmentFile {
             .mode(0o600)
             .open(new)?;
         write_whole(&file, &header.encode(), 0).map_err(|error| error.source)?;
-        crash_point();
+        step()?;
         fs::rename(new, path)?;
         let (path, file) = (path.to_owned(), Arc::new(file));
         Ok(SegmentFile { path, file, header: *header, len: HEADER as u64 })
@@ -69,7 +69,7 @@ impl SegmentFile {
     pub(crate) fn resume(path: &Path, header: &Header, len: u64) -> io::Result<SegmentFile> {
         let file = OpenOptions::new().read(true).write(true).open(path)?;
         if file.metadata()?.len() != len {
-            crash_point();
+            step()?;
             file.set_len(len)?;
         }
         let file = Arc::new(file);
@@ -88,7 +88,7 @@ impl SegmentFile {
         self.len += whole as u64;
         // Only for tidiness: the next append goes to the same place, and a reader passes over what
         // is no frame.
-        let _ = self.file.set_len(self.len);
+        let _ = step().and_then(|()| self.file.set_len(self.len));
     }
 }
 
@@ -98,7 +98,7 @@ pub(crate) fn make_private_dir(dir: &Path) -> io::Result<()> {
     if let Some(above) = dir.parent() {
         fs::create_dir_all(above)?;
     }
-    crash_point();
+    step()?;
     match DirBuilder::new().mode(0o700).create(dir) {
         Err(error) if error.kind() != io::ErrorKind::AlreadyExists => Err(error),
         _ => Ok(()),
@@ -109,7 +109,7 @@ fn write_whole(file: &File, bytes: &[u8], offset: u64) -> Result<(), WriteError>
     let mut written = 0;
     while written < bytes.len() {
         let rest = torn(&bytes[written..]);
-        match file.write_at(rest, offset + written as u64) {
+        match step().and_then(|()| file.write_at(rest, offset + written as u64)) {
             Ok(0) => return Err(WriteError { written, source: io::ErrorKind::WriteZero.into() }),
             Ok(len) => written += len,
             Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
@@ -119,11 +119,13 @@ fn write_whole(file: &File, bytes: &[u8], offset: u64) -> Result<(), WriteError>
     Ok(())
 }
 
-#[cfg(any(not(test), loom))]
-#[inline]
-pub(crate) fn crash_point() {}
+/// Makes what was written to a file durable, or the names in a directory.
+pub(crate) fn sync(file: &File) -> io::Result<()> {
+    step()?;
+    file.sync_all()
+}
 
-/// Stands before each system call that may fail: the tests let it.
+/// Stands before each system call that changes something. In the tests a kill comes here, or it fails.
 #[cfg(any(not(test), loom))]
 #[inline]
 pub(crate) fn step() -> io::Result<()> {
@@ -137,53 +139,83 @@ fn torn(bytes: &[u8]) -> &[u8] {
 }
 
 #[cfg(all(test, not(loom)))]
-use crash::torn;
+pub(crate) use crash::step;
 #[cfg(all(test, not(loom)))]
-pub(crate) use crash::{point as crash_point, step};
+use crash::torn;
 
-/// A kill between two system calls, for the tests of recovery.
+/// A kill between two system calls, or one that fails, for the tests of recovery.
 #[cfg(all(test, not(loom)))]
 pub(crate) mod crash {
     use std::cell::Cell;
+    use std::io;
     use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 
+    /// What happens when its moment has come.
+    #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+    enum Fate {
+        Kill,
+        /// This call fails with an error number.
+        Fail(i32),
+        /// This one and all that follow.
+        FailOn(i32),
+    }
+
     thread_local! {
-        /// System calls until the kill.
-        static LEFT: Cell<Option<u32>> = const { Cell::new(None) };
+        /// System calls until then.
+        static FATE: Cell<Option<(u32, Fate)>> = const { Cell::new(None) };
+        /// How many have failed.
+        static FAILED: Cell<u32> = const { Cell::new(0) };
     }
 
     struct Killed;
 
     /// Stands before each system call that changes something.
-    pub(crate) fn point() {
-        match LEFT.get() {
-            Some(0) => resume_unwind(Box::new(Killed)),
-            Some(left) => LEFT.set(Some(left - 1)),
-            None => {}
-        }
-    }
-
-    /// Stands before each system call that may fail.
-    pub(crate) fn step() -> std::io::Result<()> {
-        point();
-        Ok(())
+    pub(crate) fn step() -> io::Result<()> {
+        let (code, next) = match FATE.get() {
+            None => return Ok(()),
+            Some((0, Fate::Kill)) => resume_unwind(Box::new(Killed)),
+            Some((0, Fate::Fail(code))) => (code, None),
+            Some((0, Fate::FailOn(code))) => (code, FATE.get()),
+            Some((left, fate)) => {
+                FATE.set(Some((left - 1, fate)));
+                return Ok(());
+            }
+        };
+        FATE.set(next);
+        FAILED.set(FAILED.get() + 1);
+        Err(io::Error::from_raw_os_error(code))
     }
 
     /// The part of a write that one system call takes: a kill comes also between two of them.
     pub(super) fn torn(bytes: &[u8]) -> &[u8] {
-        point();
-        if LEFT.get().is_some() { &bytes[..bytes.len().div_ceil(2)] } else { bytes }
+        if FATE.get().is_some() { &bytes[..bytes.len().div_ceil(2)] } else { bytes }
     }
 
     /// Runs `work` on this thread, killed after `calls` system calls. `None`: it was.
     pub(crate) fn after<T>(calls: u32, work: impl FnOnce() -> T) -> Option<T> {
-        LEFT.set(Some(calls));
+        FATE.set(Some((calls, Fate::Kill)));
         let done = catch_unwind(AssertUnwindSafe(work));
-        LEFT.set(None);
+        FATE.set(None);
         match done {
             Ok(value) => Some(value),
             Err(payload) if payload.is::<Killed>() => None,
             Err(payload) => resume_unwind(payload),
         }
+    }
+
+    /// Runs `work` on this thread; the system call behind so many fails with `code`, and where it is
+    /// `for_good`, all that follow. How many have failed.
+    pub(crate) fn failing<T>(
+        calls: u32,
+        code: i32,
+        for_good: bool,
+        work: impl FnOnce() -> T,
+    ) -> (T, u32) {
+        let fate = if for_good { Fate::FailOn(code) } else { Fate::Fail(code) };
+        FAILED.set(0);
+        FATE.set(Some((calls, fate)));
+        let done = work();
+        FATE.set(None);
+        (done, FAILED.get())
     }
 }

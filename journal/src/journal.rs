@@ -15,7 +15,7 @@ use gnotify_record::{Class, ClientId, Record, codec};
 use uuid::Uuid;
 
 use crate::bell::Bell;
-use crate::disk::{SegmentFile, crash_point, make_private_dir};
+use crate::disk::{SegmentFile, make_private_dir, step, sync};
 use crate::frame::{Draft, Kind};
 use crate::group_commit::{Door, GroupCommit};
 use crate::home::Home;
@@ -26,12 +26,18 @@ use crate::ring::file::{self, Identity};
 use crate::ring::{Mapping, Reserved, Ring};
 use crate::segment::Header;
 use crate::slices::Slices;
-use crate::statement::{Body, How, Start, Statement};
+use crate::space::Space;
+use crate::statement::{Body, Cause, Gap, How, Start, Statement};
 use crate::sync_thread::Syncer;
-use crate::{Config, Host, InFlight, LOCK_FILE, Level, Limits, OpenError, clock};
+use crate::{
+    Config, Host, InFlight, LOCK_FILE, Level, Limits, OpenError, Reserve, clock, unrecorded,
+};
 
 /// Words that fops leave free in the ring: 4 KiB for the journal thread's own statements.
 const HEADROOM: u64 = 512;
+
+/// Room that a start needs on the brick.
+const BEGINNING: u64 = 64 << 10;
 
 /// Between two looks of [`Journal::flush`].
 const FLUSH_NAP: Duration = Duration::from_millis(1);
@@ -120,10 +126,10 @@ impl Journal {
     /// # Errors
     ///
     /// Where another instance writes this journal, its newest segment cannot be understood, or the
-    /// operating system refuses.
+    /// operating system refuses. Where [`OpenError::is_temporary`] says so, try again from time to time: the
+    /// journal then begins with a gap of unknown count. Say [`Journal::resume`] once records come.
     pub fn open(config: Config) -> Result<Journal, OpenError> {
-        let ready = Ready::prepare(&config)?;
-        ready.launch(config)
+        Ready::open(&config)?.launch(config)
     }
 
     /// Appends a record. `time` is when it happened (nanoseconds since 1970).
@@ -372,12 +378,26 @@ struct Assembled {
 }
 
 impl Ready {
+    /// Remembers it where there can be no journal now.
+    fn open(config: &Config) -> Result<Ready, OpenError> {
+        Ready::prepare(config).inspect_err(|error| {
+            // Whoever else writes it may well record what this instance cannot.
+            if !matches!(error, OpenError::InUse { .. }) {
+                unrecorded::mark(config);
+            }
+        })
+    }
+
     fn prepare(config: &Config) -> Result<Ready, OpenError> {
         let size = config.ring_size;
         if !size.is_power_of_two() || !(crate::RING_MIN..=crate::RING_MAX).contains(&size) {
             return Err(OpenError::RingSize { asked: size });
         }
         let dir = config.dir.as_path();
+        // What is in the ring may have to be written, a segment is begun, and START follows.
+        let left = fs::metadata(&config.ring).map_or(0, |ring| ring.len());
+        room(dir, config.limits.reserve, left + BEGINNING)
+            .map_err(|error| OpenError::io("begin a segment", dir, error))?;
         let lock = lock_dir(dir)?;
         let former = file::read(&config.ring)?;
         let boot_id = read_boot_id();
@@ -411,9 +431,7 @@ impl Ready {
         let segment = SegmentFile::create(dir, &header)
             .map_err(|error| OpenError::io("begin a segment", dir, error))?;
         // Older segments may be removed once this one is there: it must not come out of a power loss empty.
-        segment
-            .file
-            .sync_data()
+        sync(&segment.file)
             .map_err(|error| OpenError::io("sync the segment", &segment.path, error))?;
         let dir_file = sync_dir(dir).map_err(|error| OpenError::io("sync", dir, error))?;
         let retention = Retention::look(dir, next_seq)
@@ -428,6 +446,11 @@ impl Ready {
         let mut body = Body::default();
         // The ring is empty, so there is room.
         ring.offer_ahead(&body.draft(salt, Kind::Statement, now, &Statement::Start(start)));
+        if unrecorded::is_marked(config) {
+            let gap = Gap { to: next_seq + 1, cause: Cause::Io, lost: None };
+            ring.offer_ahead(&body.draft(salt, Kind::Statement, now, &Statement::Gap(gap)));
+            unrecorded::forget(config);
+        }
         Ok(Ready { lock, ring_lock, dir_file, segment, retention, ring, start_id })
     }
 
@@ -546,17 +569,23 @@ fn guarded<T>(shared: &Shared, what: &str, work: impl FnOnce() -> T) -> Option<T
     }
 }
 
+/// Whether the brick's storage reserve leaves room for so many bytes.
+fn room(dir: &Path, reserve: Reserve, bytes: u64) -> io::Result<()> {
+    let Some(there) = dir.ancestors().find_map(|above| File::open(above).ok()) else {
+        // What comes next will say why.
+        return Ok(());
+    };
+    Space::default().take(&there, reserve, bytes)
+}
+
 /// Makes the journal's directory where needed, and takes the lock that makes this its only writer.
 fn lock_dir(dir: &Path) -> Result<File, OpenError> {
     make_private_dir(dir).map_err(|error| OpenError::io("make the directory", dir, error))?;
     let path = dir.join(LOCK_FILE);
-    crash_point();
-    let file = OpenOptions::new()
-        .write(true)
-        .create(true)
-        .truncate(false)
-        .mode(0o600)
-        .open(&path)
+    let file = step()
+        .and_then(|()| {
+            OpenOptions::new().write(true).create(true).truncate(false).mode(0o600).open(&path)
+        })
         .map_err(|error| OpenError::io("open the lock", &path, error))?;
     match file.try_lock() {
         Ok(()) => Ok(file),
@@ -568,7 +597,7 @@ fn lock_dir(dir: &Path) -> Result<File, OpenError> {
 /// Makes the names in the directory durable.
 fn sync_dir(dir: &Path) -> io::Result<Arc<File>> {
     let file = File::open(dir)?;
-    file.sync_all()?;
+    sync(&file)?;
     Ok(Arc::new(file))
 }
 
@@ -586,5 +615,7 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 
 #[cfg(all(test, not(loom)))]
 mod crash_tests;
+#[cfg(all(test, not(loom)))]
+mod fault_tests;
 #[cfg(all(test, not(loom)))]
 mod reserve_tests;

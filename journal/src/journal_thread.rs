@@ -12,7 +12,7 @@ use std::time::{Duration, Instant, SystemTime};
 
 use gnotify_record::ClientId;
 
-use crate::disk::SegmentFile;
+use crate::disk::{SegmentFile, step, sync};
 use crate::frame::{self, Kind, Parsed};
 use crate::journal::Shared;
 use crate::outage::{Outage, explain};
@@ -259,7 +259,7 @@ impl JournalThread {
             Ok(()) => Ok(segment),
             Err(error) => {
                 // Its name would be in the way of the next try.
-                let _ = std::fs::remove_file(&segment.path);
+                let _ = step().and_then(|()| std::fs::remove_file(&segment.path));
                 Err(error.source)
             }
         }
@@ -433,7 +433,7 @@ impl JournalThread {
                 thread::park_timeout(NAP);
             }
         }
-        match self.segment.file.sync_data() {
+        match sync(&self.segment.file) {
             Ok(()) => true,
             Err(error) => {
                 self.shared.count_io_error();

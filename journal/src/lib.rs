@@ -27,6 +27,7 @@ mod journal;
 mod journal_thread;
 #[cfg(all(test, loom))]
 mod loom_models;
+mod opening;
 mod outage;
 mod reader;
 mod recovery;
@@ -39,12 +40,14 @@ mod space;
 mod statement;
 mod sync;
 mod sync_thread;
+mod unrecorded;
 
 pub use config::{Config, Host, Level, Limits, OpenError};
 pub use cursor::{BadCursor, Cursor, Resume};
 pub use entry::{Entry, Place, What};
 pub use group_commit::{Door, Reply};
 pub use journal::{Appended, Journal, Stats};
+pub use opening::Opening;
 pub use reader::{ReadError, Reader};
 pub use ring::InFlight;
 pub use ring::file::{RING_DEFAULT, RING_MAX, RING_MIN, ring_path};

@@ -21,7 +21,7 @@ use std::path::Path;
 
 use gnotify_record::codec;
 
-use crate::disk::{SegmentFile, UNFINISHED, crash_point, make_private_dir, step};
+use crate::disk::{SegmentFile, UNFINISHED, make_private_dir, step, sync};
 use crate::frame::Kind;
 use crate::home::Home;
 use crate::reader::{Cursor, ReadError};
@@ -233,7 +233,7 @@ fn append(tail: &Tail, bytes: &[u8]) -> Result<(), OpenError> {
         .append(bytes)
         .map_err(|error| error.source)
         .map_err(failed("append what the last start left in the ring"))?;
-    segment.file.sync_all().map_err(failed("sync the segment"))
+    sync(&segment.file).map_err(failed("sync the segment"))
 }
 
 fn remove_unfinished(dir: &Path) -> Result<(), OpenError> {
@@ -249,15 +249,16 @@ fn remove_unfinished(dir: &Path) -> Result<(), OpenError> {
 }
 
 fn remove_empty(path: &Path) -> Result<(), OpenError> {
-    crash_point();
-    fs::remove_file(path).map_err(|error| OpenError::io("remove the empty segment", path, error))
+    step()
+        .and_then(|()| fs::remove_file(path))
+        .map_err(|error| OpenError::io("remove the empty segment", path, error))
 }
 
 /// A segment whose header is damaged cannot be gone on with, nor verified; it is kept for a person to see.
 fn set_aside(path: &Path, host: &dyn Host) -> Result<(), OpenError> {
     let aside = path.with_extension(ASIDE);
-    crash_point();
-    fs::rename(path, &aside)
+    step()
+        .and_then(|()| fs::rename(path, &aside))
         .map_err(|error| OpenError::io("set the damaged segment aside", path, error))?;
     host.log(
         Level::Warning,

@@ -130,7 +130,7 @@ fn kill_everywhere(prepare: impl Fn(&Path), expected: &[&str]) {
     }
 }
 
-fn killed_with_records_in_the_ring(root: &Path) -> Ready {
+pub(super) fn killed_with_records_in_the_ring(root: &Path) -> Ready {
     let mut ready = Ready::prepare(&config(root)).unwrap();
     assert_eq!(append(&ready.ring, 6), [2, 3, 4, 5, 6, 7]);
     carry(&mut ready, 3, true);
@@ -138,7 +138,8 @@ fn killed_with_records_in_the_ring(root: &Path) -> Ready {
     ready
 }
 
-const SIX: [&str; 7] = ["start first", "record", "record", "record", "record", "record", "record"];
+pub(super) const SIX: [&str; 7] =
+    ["start first", "record", "record", "record", "record", "record", "record"];
 
 fn after_six(more: &[&'static str]) -> Vec<&'static str> {
     [&SIX, more].concat()

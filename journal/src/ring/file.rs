@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 
 use super::notes::NOTE_WORDS;
 use super::{Load, Mapping, Reserve, Slot};
-use crate::disk::{crash_point, make_private_dir};
+use crate::disk::{make_private_dir, step};
 use crate::sync::Ordering;
 use crate::{OpenError, sequence};
 
@@ -112,29 +112,32 @@ pub(crate) fn create(
         make_private_dir(dir).map_err(|error| OpenError::io("make the directory", dir, error))?;
     }
     let new = path.with_extension("ring.new");
-    crash_point();
-    let file = OpenOptions::new()
-        .read(true)
-        .write(true)
-        .create(true)
-        .truncate(false)
-        .mode(0o600)
-        .open(&new)
+    let file = step()
+        .and_then(|()| {
+            OpenOptions::new()
+                .read(true)
+                .write(true)
+                .create(true)
+                .truncate(false)
+                .mode(0o600)
+                .open(&new)
+        })
         .map_err(|error| OpenError::io("make the ring", &new, error))?;
     lock(&file, path)?;
     let mapping = fill(&file, size, identity, next)
         .map_err(|error| OpenError::io("fill the ring", &new, error))?;
-    crash_point();
-    fs::rename(&new, path).map_err(|error| OpenError::io("put the ring in place", path, error))?;
+    step()
+        .and_then(|()| fs::rename(&new, path))
+        .map_err(|error| OpenError::io("put the ring in place", path, error))?;
     Ok((Locked { file }, mapping))
 }
 
 /// Writes the whole file, so that all of its memory is there: a full tmpfs is told now, not by a
 /// signal later.
 fn fill(mut file: &File, size: usize, identity: &Identity, next: u64) -> io::Result<Mapping> {
-    crash_point();
+    step()?;
     file.set_len(0)?;
-    crash_point();
+    step()?;
     file.write_all(&identity.encode(size, next))?;
     let zeros = [0; 64 * 1024];
     let mut left = 8 * (FRAMES_AT - HEAD_WORDS) + size;
