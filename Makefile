@@ -36,7 +36,7 @@ test-pure: export GNOTIFY_GLUSTERFS_INCLUDE = /nonexistent
 test-pure: ## The crates without C, with their loom models (no GlusterFS, no root)
 	$(CARGO) test $(addprefix --package ,$(PURE))
 	RUSTFLAGS='--cfg loom' $(CARGO) test --package gnotify-journal --release \
-	    --target-dir '$(TARGET)/loom' --test 'loom*'
+	    --target-dir '$(TARGET)/loom' --lib loom
 
 .PHONY: test-host
 test-host: ## The tests in a real GlusterFS host (root)
