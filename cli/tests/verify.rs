@@ -221,7 +221,7 @@ fn what_a_brick_writes_is_whole() {
 fn a_flipped_bit_is_found_wherever_it_is() {
     let whole = golden_segment();
     let last = whole.len() - 24;
-    let frames = (HEADER..last).step_by(3);
+    let frames = (HEADER..last).step_by(7);
     // At the end, a brick that is writing is waited for: not at each byte.
     for at in (0..HEADER).chain(frames).chain((last..whole.len()).step_by(5)) {
         let mut bytes = whole.clone();
@@ -252,7 +252,7 @@ fn a_flipped_bit_is_found_wherever_it_is() {
 #[test]
 fn a_cut_segment_is_unfinished_and_in_the_midst_damaged() {
     let whole = golden_segment();
-    for len in (0..HEADER + 200).chain((HEADER + 200..whole.len()).step_by(7)) {
+    for len in (0..HEADER + 60).chain((HEADER + 60..whole.len()).step_by(13)) {
         let brick = brick_with(&whole[..len]);
         let verdict = verify(&brick.dir());
         if len < HEADER {
@@ -575,7 +575,7 @@ fn each_path_has_its_say_and_damage_its_status() {
     assert_eq!(gnotify().arg("verify").output().unwrap().status.code(), Some(2));
     // The status does not depend on whether anybody reads the lines.
     let mut child = gnotify();
-    child.arg("verify").args(vec![damaged; 500]).stdout(Stdio::piped()).stderr(Stdio::piped());
+    child.arg("verify").args(vec![damaged; 200]).stdout(Stdio::piped()).stderr(Stdio::piped());
     let mut child = child.spawn().unwrap();
     let mut line = String::new();
     BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();

@@ -14,7 +14,8 @@ fuzz_target!(|data: &[u8]| {
     let (dropped, accounted, behind) = (input.number(), input.number(), input.number());
     let unnamed = input.number();
     let notes = input.bytes();
-    // More than the ring holds is not reserved; what happens then is known, and slow.
+    // A head that says that more is reserved than the ring holds is left out: recovery goes through all of
+    // it, which ends, but may take minutes.
     let used = used % (RING_SIZE as u64 / 8 + 1);
     let reserve =
         (drained.wrapping_add(used) & 0xff_ffff) | (next.wrapping_add(reserved & 0xffff)) << 24;
