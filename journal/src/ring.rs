@@ -23,7 +23,7 @@ mod recover;
 mod tests;
 
 use crate::sequence;
-use crate::sync::{AtomicU64, Ordering};
+use crate::sync::Ordering;
 
 pub(crate) use append::Reserved;
 pub(crate) use drain::{Batch, Drain, Mark, RingDamaged};
@@ -110,13 +110,12 @@ pub(crate) struct Ring<M> {
     salt: u32,
     /// Words that fops leave free for the statements of the journal thread.
     headroom: u64,
-    /// Where a fop looks for a free note next, if the one of its thread is taken.
-    rotation: AtomicU64,
+    rotation: notes::Rotation,
 }
 
 impl<M: Load> Ring<M> {
     pub(crate) fn new(memory: M, salt: u32, headroom: u64) -> Ring<M> {
-        Ring { memory, salt, headroom, rotation: AtomicU64::new(0) }
+        Ring { memory, salt, headroom, rotation: notes::Rotation::new() }
     }
 
     pub(crate) fn salt(&self) -> u32 {

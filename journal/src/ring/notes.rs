@@ -14,10 +14,24 @@ use std::borrow::Cow;
 use gnotify_record::{FileType, Fop, Gfid, Link, Origin, Record};
 
 use super::{Load, Memory, Ring, Slot};
-use crate::sync::{Ordering, fence};
+use crate::sync::{AtomicU64, Ordering, fence};
 
 /// Length of a note in words: ten cache lines, of which most fops write one.
 pub(crate) const NOTE_WORDS: u64 = 80;
+
+/// How many notes a fop looks at before it looks elsewhere.
+const NEAR: u64 = 8;
+
+/// Where fops look next that found none near. Apart from what each append reads.
+#[derive(Debug)]
+#[repr(align(64))]
+pub(super) struct Rotation(AtomicU64);
+
+impl Rotation {
+    pub(super) fn new() -> Rotation {
+        Rotation(AtomicU64::new(0))
+    }
+}
 
 /// The longest name that a file system takes. A fop with a longer one fails.
 const NAME_MAX: usize = 255;
@@ -148,7 +162,8 @@ impl<M: Memory> Ring<M> {
     fn claim(&self, hint: u64) -> Option<(u64, State)> {
         let notes = self.memory.notes();
         let mut note = hint % notes;
-        for tried in 0..=notes {
+        let near = NEAR.min(notes);
+        for tried in 0..notes + near {
             let state = Slot::Note(note, at::STATE);
             let found = State(self.memory.load(state, Ordering::Relaxed));
             if found.phase() == phase::FREE {
@@ -159,8 +174,8 @@ impl<M: Memory> Ring<M> {
                 }
             }
             // A thread that begins many fops ahead of their ends must not pass all of them each time.
-            let next =
-                if tried == 0 { self.rotation.fetch_add(1, Ordering::Relaxed) } else { note + 1 };
+            let far = tried + 1 == near;
+            let next = if far { self.rotation.0.fetch_add(1, Ordering::Relaxed) } else { note + 1 };
             note = next % notes;
         }
         None
