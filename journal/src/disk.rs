@@ -44,7 +44,7 @@ impl SegmentFile {
         let made = SegmentFile::create_as(&new, &path, header);
         if made.is_err() {
             // Nothing refers to it; where it cannot be removed now, the next start does.
-            let _ = step().and_then(|()| fs::remove_file(&new));
+            let _ = remove(&new);
         }
         made
     }
@@ -58,9 +58,9 @@ impl SegmentFile {
             .truncate(true)
             .mode(0o600)
             .open(new)?;
+        did(|| Did::Made(&file, new));
         write_whole(&file, &header.encode(), 0).map_err(|error| error.source)?;
-        step()?;
-        fs::rename(new, path)?;
+        rename(new, path)?;
         let (path, file) = (path.to_owned(), Arc::new(file));
         Ok(SegmentFile { path, file, header: *header, len: HEADER as u64 })
     }
@@ -71,6 +71,7 @@ impl SegmentFile {
         if file.metadata()?.len() != len {
             step()?;
             file.set_len(len)?;
+            did(|| Did::Cut(&file, len));
         }
         let file = Arc::new(file);
         Ok(SegmentFile { path: path.to_owned(), file, header: *header, len })
@@ -88,7 +89,9 @@ impl SegmentFile {
         self.len += whole as u64;
         // Only for tidiness: the next append goes to the same place, and a reader passes over what
         // is no frame.
-        let _ = step().and_then(|()| self.file.set_len(self.len));
+        if step().and_then(|()| self.file.set_len(self.len)).is_ok() {
+            did(|| Did::Cut(&self.file, self.len));
+        }
     }
 }
 
@@ -111,7 +114,10 @@ fn write_whole(file: &File, bytes: &[u8], offset: u64) -> Result<(), WriteError>
         let rest = torn(&bytes[written..]);
         match step().and_then(|()| file.write_at(rest, offset + written as u64)) {
             Ok(0) => return Err(WriteError { written, source: io::ErrorKind::WriteZero.into() }),
-            Ok(len) => written += len,
+            Ok(len) => {
+                did(|| Did::Wrote(file, offset + written as u64, &rest[..len]));
+                written += len;
+            }
             Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
             Err(source) => return Err(WriteError { written, source }),
         }
@@ -122,7 +128,54 @@ fn write_whole(file: &File, bytes: &[u8], offset: u64) -> Result<(), WriteError>
 /// Makes what was written to a file durable, or the names in a directory.
 pub(crate) fn sync(file: &File) -> io::Result<()> {
     step()?;
-    file.sync_all()
+    file.sync_all()?;
+    did(|| Did::Synced(file));
+    Ok(())
+}
+
+/// As [`sync`], without the times of a file.
+pub(crate) fn sync_data(file: &File) -> io::Result<()> {
+    step()?;
+    file.sync_data()?;
+    did(|| Did::Synced(file));
+    Ok(())
+}
+
+/// Gives a file another name, in the place of any other.
+pub(crate) fn rename(from: &Path, to: &Path) -> io::Result<()> {
+    step()?;
+    fs::rename(from, to)?;
+    did(|| Did::Renamed(from, to));
+    Ok(())
+}
+
+/// Takes a file's name away.
+pub(crate) fn remove(path: &Path) -> io::Result<()> {
+    step()?;
+    fs::remove_file(path)?;
+    did(|| Did::Removed(path));
+    Ok(())
+}
+
+/// A change of the disk, for the tests that replay what a power loss leaves of it.
+#[cfg_attr(any(not(test), loom), expect(dead_code, reason = "only the tests look at it"))]
+#[derive(Debug)]
+pub(crate) enum Did<'a> {
+    Made(&'a File, &'a Path),
+    Wrote(&'a File, u64, &'a [u8]),
+    Cut(&'a File, u64),
+    Synced(&'a File),
+    Renamed(&'a Path, &'a Path),
+    Removed(&'a Path),
+}
+
+#[cfg(any(not(test), loom))]
+#[inline]
+fn did<'a>(_what: impl FnOnce() -> Did<'a>) {}
+
+#[cfg(all(test, not(loom)))]
+fn did<'a>(what: impl FnOnce() -> Did<'a>) {
+    crash::note(what);
 }
 
 /// Stands before each system call that changes something. In the tests a kill comes here, or it fails.
@@ -146,9 +199,11 @@ use crash::torn;
 /// A kill between two system calls, or one that fails, for the tests of recovery.
 #[cfg(all(test, not(loom)))]
 pub(crate) mod crash {
-    use std::cell::Cell;
+    use std::cell::{Cell, RefCell};
     use std::io;
     use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
+
+    use super::Did;
 
     /// What happens when its moment has come.
     #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -165,6 +220,26 @@ pub(crate) mod crash {
         static FATE: Cell<Option<(u32, Fate)>> = const { Cell::new(None) };
         /// How many have failed.
         static FAILED: Cell<u32> = const { Cell::new(0) };
+    }
+
+    /// Hears of each change of the disk.
+    pub(crate) type Recorder = Box<dyn FnMut(Did<'_>)>;
+
+    thread_local! {
+        static RECORDER: RefCell<Option<Recorder>> = const { RefCell::new(None) };
+    }
+
+    /// Has `recorder` hear of each change that this thread makes from now on.
+    pub(crate) fn record(recorder: Option<Recorder>) {
+        RECORDER.set(recorder);
+    }
+
+    pub(super) fn note<'a>(what: impl FnOnce() -> Did<'a>) {
+        RECORDER.with_borrow_mut(|recorder| {
+            if let Some(recorder) = recorder {
+                recorder(what());
+            }
+        });
     }
 
     struct Killed;

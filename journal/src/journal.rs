@@ -618,4 +618,6 @@ mod crash_tests;
 #[cfg(all(test, not(loom)))]
 mod fault_tests;
 #[cfg(all(test, not(loom)))]
+mod power_loss_tests;
+#[cfg(all(test, not(loom)))]
 mod reserve_tests;

@@ -12,7 +12,7 @@ use std::time::{Duration, Instant, SystemTime};
 
 use gnotify_record::ClientId;
 
-use crate::disk::{SegmentFile, step, sync};
+use crate::disk::{SegmentFile, remove, sync};
 use crate::frame::{self, Kind, Parsed};
 use crate::journal::Shared;
 use crate::outage::{Outage, explain};
@@ -259,7 +259,7 @@ impl JournalThread {
             Ok(()) => Ok(segment),
             Err(error) => {
                 // Its name would be in the way of the next try.
-                let _ = step().and_then(|()| std::fs::remove_file(&segment.path));
+                let _ = remove(&segment.path);
                 Err(error.source)
             }
         }

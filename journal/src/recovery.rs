@@ -21,7 +21,7 @@ use std::path::Path;
 
 use gnotify_record::codec;
 
-use crate::disk::{SegmentFile, UNFINISHED, make_private_dir, step, sync};
+use crate::disk::{SegmentFile, UNFINISHED, make_private_dir, remove, rename, sync};
 use crate::frame::Kind;
 use crate::home::Home;
 use crate::reader::{Cursor, ReadError};
@@ -249,16 +249,13 @@ fn remove_unfinished(dir: &Path) -> Result<(), OpenError> {
 }
 
 fn remove_empty(path: &Path) -> Result<(), OpenError> {
-    step()
-        .and_then(|()| fs::remove_file(path))
-        .map_err(|error| OpenError::io("remove the empty segment", path, error))
+    remove(path).map_err(|error| OpenError::io("remove the empty segment", path, error))
 }
 
 /// A segment whose header is damaged cannot be gone on with, nor verified; it is kept for a person to see.
 fn set_aside(path: &Path, host: &dyn Host) -> Result<(), OpenError> {
     let aside = path.with_extension(ASIDE);
-    step()
-        .and_then(|()| fs::rename(path, &aside))
+    rename(path, &aside)
         .map_err(|error| OpenError::io("set the damaged segment aside", path, error))?;
     host.log(
         Level::Warning,
@@ -284,7 +281,7 @@ pub(crate) fn move_away(dir: &Path, epoch: [u8; 16], host: &dyn Host) -> Result<
         for first_seq in segments {
             let path = segment::path(dir, first_seq).with_extension(ending);
             let to = former.join(path.file_name().unwrap_or_default());
-            step().and_then(|()| fs::rename(&path, to)).map_err(|error| {
+            rename(&path, &to).map_err(|error| {
                 OpenError::io("move a segment of the former epoch away", &path, error)
             })?;
         }

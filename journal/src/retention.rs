@@ -9,7 +9,7 @@ use std::time::{Duration, Instant, SystemTime};
 use std::{fs, io};
 
 use crate::Limits;
-use crate::disk::step;
+use crate::disk::{remove, step};
 use crate::recovery::FORMER;
 use crate::segment::{self, EXTENSION};
 use crate::statement::TrimmedBy;
@@ -150,8 +150,12 @@ impl Retention {
     pub(crate) fn remove(&mut self, to: u64) -> Result<usize, (PathBuf, io::Error)> {
         let mut gone = 0;
         while let Some(sealed) = self.sealed.front().filter(|sealed| sealed.to <= to) {
-            let remove = if sealed.to == 0 { fs::remove_dir_all } else { fs::remove_file };
-            match step().and_then(|()| remove(sealed.path.as_path())) {
+            let removed = if sealed.to == 0 {
+                step().and_then(|()| fs::remove_dir_all(&sealed.path))
+            } else {
+                remove(&sealed.path)
+            };
+            match removed {
                 Err(error) if error.kind() != io::ErrorKind::NotFound => {
                     let path = sealed.path.clone();
                     self.try_later();

@@ -7,6 +7,8 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
+use crate::disk::sync_data;
+
 /// What waits for an fsync. The journal thread reports to it; the lock is never held over a system
 /// call but that of the condition variable.
 #[derive(Debug)]
@@ -67,7 +69,7 @@ impl Syncer {
         while self.wait() {
             let _syncing = self.syncing.lock().unwrap_or_else(PoisonError::into_inner);
             for waiting in self.take() {
-                let result = waiting.file.sync_data();
+                let result = sync_data(&waiting.file);
                 report(&waiting, result);
             }
         }
@@ -79,7 +81,7 @@ impl Syncer {
         let _syncing = self.syncing.lock().unwrap_or_else(PoisonError::into_inner);
         let mut well = true;
         for waiting in self.take() {
-            if waiting.file.sync_data().is_err() {
+            if sync_data(&waiting.file).is_err() {
                 well = false;
                 self.written(&waiting.path, &waiting.file);
             }
