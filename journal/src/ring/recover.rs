@@ -64,8 +64,11 @@ pub(crate) fn recover(
     // Whether words were passed since the last frame that are no committed one.
     let mut hole = false;
     let mut bytes = Vec::new();
-    while distance(position, reserve.position()) != 0 {
-        let left = distance(position, reserve.position()).min(memory.words());
+    // More than the ring holds is damage of the head: once around is all there is.
+    let reserved_words = distance(position, reserve.position()).min(memory.words());
+    let end = (position + reserved_words) & POSITION_MASK;
+    while distance(position, end) != 0 {
+        let left = distance(position, end);
         let Some(seq) = frame_at(memory, position, left, salt, consumed, &mut bytes)
             .map(|low_seq| sequence::widen(low_seq, consumed))
             .filter(|seq| *seq < reserved)
