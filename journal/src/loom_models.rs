@@ -372,15 +372,22 @@ fn loom_drain_against_startup() {
                 drain.consume(&ring, &batch.marks[0]);
             })
         };
-        // The ring first: here the drain goes on meanwhile, which a killed one does not.
-        let found = recover(&memory, SALT, 1, 1, Cause::Io);
-        let expected = segment.load(Ordering::Acquire);
-        let (mut said, mut next) = (Said::default(), 1);
-        said.take(&found.bytes, &mut next);
-        for seq in expected..=2 {
-            assert!(said.records.contains(&seq), "{seq} is neither in the ring nor the segment");
-        }
+        // A thread of its own: loom takes less trouble to interrupt the first one.
+        let startup = thread::spawn(move || {
+            // The ring first: here the drain goes on meanwhile, which a killed one does not.
+            let found = recover(&memory, SALT, 1, 1, Cause::Io);
+            let expected = segment.load(Ordering::Acquire);
+            let (mut said, mut next) = (Said::default(), 1);
+            said.take(&found.bytes, &mut next);
+            for seq in expected..=2 {
+                assert!(
+                    said.records.contains(&seq),
+                    "{seq} is neither in the ring nor the segment"
+                );
+            }
+        });
         killed.join().unwrap();
+        startup.join().unwrap();
     });
 }
 
