@@ -81,6 +81,30 @@ host_test!(two_instances_never_write_one_journal, |t| {
     assert!(dump.contains("journal.state=refused"), "{dump}");
 });
 
+host_test!(a_journal_that_cannot_be_opened_is_opened_later, |t| {
+    let mut brick = t.brick("b").start();
+    brick.kill9();
+    // In the way of the journal's directory.
+    let in_the_way = brick.dir().join(".glusterfs/gnotify");
+    fs::write(&in_the_way, "").unwrap();
+    brick.set_option("journal", "on");
+    brick.start();
+    let mount = brick.mount("m");
+    fs::write(mount.path().join("unrecorded"), "x").unwrap();
+    assert!(brick.statedump().contains("journal.state=refused"));
+    fs::remove_file(&in_the_way).unwrap();
+    wait_for("the journal to open", || shows(&brick, "journal.state=on"));
+    fs::write(mount.path().join("recorded"), "x").unwrap();
+    wait_for("a record", || brick.dump().iter().any(|entry| entry["name"] == "recorded"));
+    let journal = brick.dump();
+    gnotify_harness::assert_accounted(&journal);
+    let told =
+        journal.iter().any(|entry| entry["statement"] == "GAP" || entry["statement"] == "OFF");
+    assert!(told, "nobody would know that there are changes without a record: {journal:#?}");
+    let log = brick.log();
+    assert_eq!(log.matches("no journal: ").count(), 1, "said once: {log}");
+});
+
 host_test!(a_graph_without_storage_below_has_no_journal, |t| {
     // gnotify above a client: nothing names a brick.
     let brick = t.brick("b").plain().start();

@@ -465,6 +465,10 @@ host_test!(through_gfapi, |t| {
             record("WRITE", "data", &b, "file", more),
         ]
     });
+    w.case("a rename onto itself, which the kernel does not send", |w| {
+        w.brick.gfapi().run(&[&["rename", "/b", "/b"]]);
+        vec![]
+    });
     w.case("metadata fops on open files", |w| {
         w.brick.gfapi().run(&[
             &["open", "a", "/a", "2"],

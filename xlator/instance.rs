@@ -23,6 +23,7 @@ use crate::names::{Call, Names, Order, Waiter};
 use crate::observe::Pending;
 use crate::options::{Options, Order as OrderOption};
 use crate::resume::resume;
+use crate::retry::Retry;
 use crate::unlinks::Unlinks;
 
 /// Where a brick's journal is, below the brick's directory.
@@ -91,6 +92,7 @@ pub(crate) struct Instance {
     /// Where replies wait for their records to be durable, once that has been asked for.
     door: OnceLock<Door>,
     pub(crate) clients: Clients,
+    retry: Retry,
     pub(crate) order: Order,
     pub(crate) unlinks: Unlinks,
     pub(crate) counters: Counters,
@@ -115,6 +117,7 @@ impl Instance {
             journal: OnceLock::new(),
             door: OnceLock::new(),
             clients: Clients::new(),
+            retry: Retry::default(),
             order: Order::new(),
             unlinks: Unlinks::new(),
             counters: Counters::new(),
@@ -213,6 +216,7 @@ impl Instance {
 
     /// Ends the instance's work. What the host still calls finds nothing to do.
     pub(crate) fn close(&self) {
+        self.retry.stop();
         self.switches.store(Switches::OFF.0, Ordering::Release);
         if let Some(journal) = self.journal.get() {
             journal.close(self.this);
@@ -263,12 +267,34 @@ impl Instance {
             options.limits.reserve = reserve;
         }
         let mut settings = self.settings.lock().unwrap_or_else(PoisonError::into_inner);
-        settings.refused = None;
+        self.apply_to(&mut settings, options);
+    }
+
+    /// Tries once more to open the journal that was refused. Whether it is to be tried again.
+    pub(crate) fn try_again(&self) -> bool {
+        let mut settings = self.settings.lock().unwrap_or_else(PoisonError::into_inner);
+        let wanted = settings.options.clone().filter(|options| options.journal);
+        if let (None, Some(options)) = (self.journal.get(), wanted) {
+            self.apply_to(&mut settings, options);
+            return settings.refused.is_some();
+        }
+        false
+    }
+
+    fn apply_to(&self, settings: &mut Settings, options: Options) {
+        let this = self.this();
+        let refused = settings.refused.take();
         let mut switches = Switches::of(&options);
         match (self.journal.get(), options.journal) {
             (None, true) => {
-                if let Err(why) = self.open_journal(&options) {
-                    log::log(self.this(), Level::Critical, 0, format_args!("no journal: {why}"));
+                if let Err((mut why, temporary)) = self.open_journal(&options) {
+                    if temporary && self.retry.start(self.this) {
+                        why.push_str("; it is tried again until it opens");
+                    }
+                    // Once, and not with every try.
+                    if refused.as_ref() != Some(&why) {
+                        log::log(this, Level::Critical, 0, format_args!("no journal: {why}"));
+                    }
                     settings.refused = Some(why);
                     switches = Switches::OFF;
                 }
@@ -334,12 +360,15 @@ impl Instance {
         above.chain(below).any(|xlator| xlator.has_fops(fops::TABLE.as_ptr()))
     }
 
-    fn open_journal(&self, options: &Options) -> Result<(), String> {
+    /// Opens the journal. What is said where it cannot be, and whether it may be another time.
+    fn open_journal(&self, options: &Options) -> Result<(), (String, bool)> {
         let this = self.this();
-        let brick = options.brick_path.clone().or_else(|| this.brick_directory()).ok_or(
-            "there is no storage translator below that names the brick's directory; \
-             set the option brick-path",
-        )?;
+        let brick = options.brick_path.clone().or_else(|| this.brick_directory());
+        let brick = brick.ok_or_else(|| {
+            let why = "there is no storage translator below that names the brick's directory; \
+                       set the option brick-path";
+            (why.to_owned(), false)
+        })?;
         let ring = journal::ring_path(&brick);
         let ring = options.ring_dir.join(ring.file_name().unwrap_or_default());
         // Another one in this very graph will stay, and writes the journal if it was the first.
@@ -352,7 +381,7 @@ impl Instance {
             limits: options.limits,
             host,
         })
-        .map_err(|error| error.to_string())?;
+        .map_err(|error| (error.to_string(), predecessor && error.is_temporary()))?;
         let stats = journal.stats();
         log::log(
             this,

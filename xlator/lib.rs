@@ -17,6 +17,7 @@ mod names;
 mod observe;
 mod options;
 mod resume;
+mod retry;
 mod unlinks;
 
 use gnotify_bindings::notify::as_variadic;
