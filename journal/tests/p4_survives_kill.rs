@@ -99,8 +99,10 @@ fn every_acknowledged_record_is_there() {
                 recorded.insert(seq, offset);
             }
             Told::Missing { text, .. } => {
-                assert_eq!(text, "void", "a kill loses nothing, and no number was dropped");
-                voids += 1;
+                // A machine that is slow to carry fills the ring; then nothing was acknowledged either.
+                let known = text == "void" || text.starts_with("ring-full");
+                assert!(known, "a kill loses nothing: {text}");
+                voids += u64::from(text == "void");
             }
             Told::Statement { text, .. } => {
                 starts += u64::from(text.starts_with("start"));
