@@ -3,7 +3,7 @@
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
-use std::fs::{self, File, OpenOptions};
+use std::fs::{self, File};
 use std::io::Write;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
@@ -127,40 +127,4 @@ host_test!(a_file_system_that_is_read_only_for_a_while, |t| {
         (&"GAP".into(), &"io-error".into())
     );
     assert!(journal.iter().any(|entry| entry["name"] == "before"));
-});
-
-host_test!(a_disk_that_is_cut_short, |t| {
-    let mut brick = t
-        .brick("b")
-        .disk(Disk::Ext4(64))
-        .option("journal", "on")
-        .option("detail", "all")
-        .option("segment-size", "1MB")
-        .option("fsync-interval", "0")
-        .start();
-    let mount = brick.mount("m");
-    let file = mount.path().join("f");
-    fs::write(&file, "x").unwrap();
-    let mut done = 0;
-    for turn in 0..2000 {
-        done += u64::from(chmod(&file, turn));
-    }
-    assert_eq!(done, 2000);
-    wait_for("their records", || setattrs(&brick.dump()) == 2000);
-    // The image ends now where most of its data begins: what is read or written there is an I/O error.
-    let image = brick.dir().parent().unwrap().with_extension("img");
-    OpenOptions::new().write(true).open(&image).unwrap().set_len(1 << 20).unwrap();
-    let device = run(tool("losetup").args(["--noheadings", "--output", "NAME", "-j"]).arg(&image));
-    run(tool("losetup").arg("--set-capacity").arg(device.trim()));
-    wait_for("the journal to notice", || {
-        for turn in 0..500 {
-            done += u64::from(chmod(&file, turn));
-        }
-        let log = brick.log();
-        log.contains("cannot write") || log.contains("cannot sync")
-    });
-    // Fops are answered, by success or by the file system's own error: nothing hangs, and the brick lives.
-    let _ = fs::metadata(&file);
-    assert!(brick.is_alive());
-    brick.kill9();
 });
