@@ -11,7 +11,7 @@ use gnotify_bindings::guard::guard;
 use gnotify_bindings::log::{self, Level};
 use gnotify_bindings::option::option;
 use gnotify_bindings::{SharedXlator, Xlator};
-use gnotify_journal::{self as journal, Config, Door, Reserve};
+use gnotify_journal::{self as journal, Config, Door, OpenError, Reserve};
 use gnotify_record::effect::{Detail, Policy};
 use gnotify_record::{Class, Fop, Gfid};
 
@@ -28,6 +28,9 @@ use crate::unlinks::Unlinks;
 
 /// Where a brick's journal is, below the brick's directory.
 const JOURNAL_DIR: &str = ".glusterfs/gnotify";
+
+/// How long a starting brick waits for the journal that its former process has.
+const FORMER_PROCESS_PATIENCE: Duration = Duration::from_secs(10);
 
 /// How long a reconfigure waits for room in the ring.
 const STATEMENT_PATIENCE: Duration = Duration::from_millis(200);
@@ -284,10 +287,13 @@ impl Instance {
     fn apply_to(&self, settings: &mut Settings, options: Options) {
         let this = self.this();
         let refused = settings.refused.take();
+        let starting = settings.options.is_none();
+        // Said when the fops are recorded again, and not ahead of it: a change between the two would be missed.
+        let mut say_on = false;
         let mut switches = Switches::of(&options);
         match (self.journal.get(), options.journal) {
             (None, true) => {
-                if let Err((mut why, temporary)) = self.open_journal(&options) {
+                if let Err((mut why, temporary)) = self.open_journal(&options, starting) {
                     if temporary && self.retry.start(self.this) {
                         why.push_str("; it is tried again until it opens");
                     }
@@ -297,14 +303,15 @@ impl Instance {
                     }
                     settings.refused = Some(why);
                     switches = Switches::OFF;
+                } else if let (Some(journal), true) = (self.journal(), refused.is_some()) {
+                    // Fops went by since the brick was started.
+                    self.say("OFF", || journal.pause());
+                    say_on = true;
                 }
             }
             (Some(journal), true) => {
                 journal.set_limits(options.limits);
-                if settings.options.as_ref().is_some_and(|was| !was.journal) {
-                    // On is said before the first record, off after the last.
-                    self.say("ON", || journal.resume());
-                }
+                say_on = settings.options.as_ref().is_some_and(|was| !was.journal);
             }
             (Some(journal), false) => {
                 self.switches.store(Switches::OFF.0, Ordering::Release);
@@ -331,6 +338,9 @@ impl Instance {
             self.order.forget();
         }
         self.switches.store(switches.0, Ordering::Release);
+        if let (Some(journal), true) = (self.journal(), say_on) {
+            self.say("ON", || journal.resume());
+        }
         settings.options = Some(options);
     }
 
@@ -361,7 +371,7 @@ impl Instance {
     }
 
     /// Opens the journal. What is said where it cannot be, and whether it may be another time.
-    fn open_journal(&self, options: &Options) -> Result<(), (String, bool)> {
+    fn open_journal(&self, options: &Options, starting: bool) -> Result<(), (String, bool)> {
         let this = self.this();
         let brick = options.brick_path.clone().or_else(|| this.brick_directory());
         let brick = brick.ok_or_else(|| {
@@ -374,14 +384,28 @@ impl Instance {
         // Another one in this very graph will stay, and writes the journal if it was the first.
         let predecessor = !self.is_beside_another();
         let dir = brick.join(JOURNAL_DIR);
-        let journal = BrickJournal::open(dir, self.this, predecessor, |dir, host| Config {
-            dir,
-            ring,
-            ring_size: options.ring_size,
-            limits: options.limits,
-            host,
-        })
-        .map_err(|error| (error.to_string(), predecessor && error.is_temporary()))?;
+        let open = || {
+            BrickJournal::open(dir.clone(), self.this, predecessor, |dir, host| Config {
+                dir,
+                ring: ring.clone(),
+                ring_size: options.ring_size,
+                limits: options.limits,
+                host,
+            })
+        };
+        let end = Instant::now() + FORMER_PROCESS_PATIENCE;
+        let mut opened = open();
+        // The brick's former process may still be on its way out. No fop has come yet that would be missed.
+        while starting
+            && predecessor
+            && matches!(opened, Err(OpenError::InUse { .. }))
+            && Instant::now() < end
+        {
+            std::thread::sleep(Duration::from_millis(10));
+            opened = open();
+        }
+        let journal =
+            opened.map_err(|error| (error.to_string(), predecessor && error.is_temporary()))?;
         let stats = journal.stats();
         log::log(
             this,

@@ -27,7 +27,6 @@ mod journal;
 mod journal_thread;
 #[cfg(all(test, loom))]
 mod loom_models;
-mod opening;
 mod outage;
 mod reader;
 mod recovery;
@@ -47,7 +46,6 @@ pub use cursor::{BadCursor, Cursor, Resume};
 pub use entry::{Entry, Place, What};
 pub use group_commit::{Door, Reply};
 pub use journal::{Appended, Journal, Stats};
-pub use opening::Opening;
 pub use reader::{ReadError, Reader};
 pub use ring::InFlight;
 pub use ring::file::{RING_DEFAULT, RING_MAX, RING_MIN, ring_path};

@@ -5,13 +5,9 @@
 mod support;
 
 use std::fs;
-use std::sync::mpsc;
-use std::time::Duration;
 
-use gnotify_journal::{Appended, Config, Journal, OpenError, Opening, Reserve};
+use gnotify_journal::{Appended, Config, Journal, Reserve};
 use support::{Place, Told, soon, write_at};
-
-const EVERY: Duration = Duration::from_millis(20);
 
 fn texts(place: &Place) -> Vec<String> {
     place
@@ -40,24 +36,14 @@ fn it_is_opened_when_the_brick_can_take_it() {
     fs::write(&brick, "not a directory").unwrap();
     let error = Journal::open(config.clone()).unwrap_err();
     assert!(error.is_temporary(), "{error}");
-    let (send, receive) = mpsc::channel();
-    let opening = Opening::start(config.clone(), &error, EVERY, move |journal| {
-        assert!(matches!(journal.append_record(&write_at(7), 5), Appended::Yes(_)));
-        assert!(journal.resume());
-        send.send(journal).unwrap();
-    })
-    .unwrap();
-    assert!(receive.recv_timeout(4 * EVERY).is_err());
     fs::remove_file(&brick).unwrap();
-    let journal = receive.recv_timeout(Duration::from_secs(10)).unwrap();
+    let journal = Journal::open(config.clone()).unwrap();
+    assert!(matches!(journal.append_record(&write_at(7), 5), Appended::Yes(_)));
+    assert!(journal.resume());
     assert!(journal.flush(soon()));
     assert!(journal.stop());
-    drop(opening);
     fs::rename(&config.dir, place.dir()).unwrap();
     assert_eq!(texts(&place), ["start 1 first", "io-error None", "record 7", "On", "Stop"]);
-    let log = place.log.lines();
-    assert!(log[0].contains("could be opened now"), "{log:?}");
-    assert_eq!(log.len(), 1, "the same error is not told again: {log:?}");
     // It is told once.
     let journal = place.open();
     assert!(journal.stop());
@@ -107,19 +93,4 @@ fn a_power_loss_does_not_hide_that_it_was_not_open() {
     fs::remove_dir_all(place.ring().parent().unwrap()).unwrap();
     assert!(place.open().stop());
     assert_eq!(texts(&place)[2..], ["start 2 clean", "io-error None", "Stop"]);
-}
-
-#[test]
-fn an_opening_that_is_dropped_ends() {
-    let place = Place::new();
-    let error = Journal::open(full(&place)).unwrap_err();
-    let never = Duration::from_secs(3600);
-    let opening =
-        Opening::start(full(&place), &error, never, |_| panic!("it was not opened")).unwrap();
-    drop(opening);
-    let holder = place.open();
-    let in_use = Journal::open(place.config()).unwrap_err();
-    assert!(matches!(in_use, OpenError::InUse { .. }));
-    assert!(holder.stop());
-    assert_eq!(texts(&place), ["start 1 first", "io-error None", "Stop"]);
 }
