@@ -13,9 +13,11 @@ use gnotify_harness::rustix::process::Pid;
 use gnotify_harness::{Sandbox, run, tool};
 use serde_json::{Value, json};
 
-use crate::graph::{Graph, Loops, PHASES};
+use crate::clients::Loops;
+use crate::graph::{Graph, PHASES};
 use crate::report::{Section, Table, grouped};
 use crate::svg::Bars;
+use crate::usage::FOP_PATH;
 
 /// Calls of each fop.
 const CALLS: usize = 1000;
@@ -144,7 +146,7 @@ impl Callgrind {
             }
             let (thread, cost) =
                 count(&text, self.own).ok_or_else(|| format!("{}: ?", file.display()))?;
-            let on_path = threads.get(&thread).is_some_and(|name| name.starts_with("glfs_iotwr"));
+            let on_path = threads.get(&thread).is_some_and(|name| name.starts_with(FOP_PATH));
             costs.all.add(cost);
             if on_path {
                 costs.path.add(cost);

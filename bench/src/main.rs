@@ -9,12 +9,17 @@
 #![forbid(unsafe_code)]
 
 mod append;
+mod clients;
 mod graph;
 mod instructions;
-mod latency;
+mod matrix;
 mod percentiles;
+mod quartiles;
 mod report;
+mod ring;
 mod svg;
+mod syscalls;
+mod usage;
 
 use std::error::Error;
 use std::os::unix::process::CommandExt;
@@ -30,8 +35,10 @@ type Part = fn(&Sandbox) -> Result<Section, Box<dyn Error>>;
 /// In the order in which they run.
 const PARTS: &[(&str, Part)] = &[
     ("append", append::measure),
+    ("ring", ring::measure),
     ("instructions", instructions::measure),
-    ("latency", latency::measure),
+    ("matrix", matrix::measure),
+    ("syscalls", syscalls::measure),
 ];
 
 /// Seconds after which the harness ends a run that hangs.
