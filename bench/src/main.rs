@@ -9,6 +9,8 @@
 #![forbid(unsafe_code)]
 
 mod append;
+mod boundaries;
+mod bytes;
 mod clients;
 mod graph;
 mod instructions;
@@ -39,6 +41,8 @@ const PARTS: &[(&str, Part)] = &[
     ("instructions", instructions::measure),
     ("matrix", matrix::measure),
     ("syscalls", syscalls::measure),
+    ("boundaries", boundaries::measure),
+    ("bytes", bytes::measure),
 ];
 
 /// Seconds after which the harness ends a run that hangs.
