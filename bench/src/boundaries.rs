@@ -44,11 +44,11 @@ impl Boundary {
         }
     }
 
-    /// Options with which it comes about each second, and the other one not at all.
+    /// Options with which it comes as often as can be, and the other one not at all.
     fn options(self) -> [(&'static str, &'static str); 2] {
         match self {
             Boundary::SliceEnd => [("slice-time", "1"), ("segment-size", "1GB")],
-            Boundary::Roll => [("slice-time", "1h"), ("segment-size", "512KB")],
+            Boundary::Roll => [("slice-time", "1h"), ("segment-size", "1MB")],
         }
     }
 
@@ -117,16 +117,19 @@ fn crossed(
     Loops::together(&mut loops, "create", "file", 1)?;
     let mut calls: Vec<Call> = Vec::new();
     let start = Instant::now();
-    // On a slow machine for longer: without a boundary there is nothing to say.
-    let mut at = Vec::new();
-    while at.len() < 3 {
-        let until = start.elapsed() + if at.is_empty() { RUN } else { RUN / 10 };
-        while start.elapsed() < until {
-            let took = Loops::together(&mut loops, "again", "file", CALLS)?;
-            let begun = Loops::together(&mut loops, "begun", "file", CALLS)?;
-            calls.extend(begun.into_iter().zip(took));
-        }
-        at = boundary.times(brick.dir())?;
+    while start.elapsed() < RUN {
+        let took = Loops::together(&mut loops, "again", "file", CALLS)?;
+        let begun = Loops::together(&mut loops, "begun", "file", CALLS)?;
+        calls.extend(begun.into_iter().zip(took));
+    }
+    let at = boundary.times(brick.dir())?;
+    if at.len() < 2 {
+        return Err(format!(
+            "{name}: {} of {} calls: too slow to say anything",
+            at.len(),
+            calls.len()
+        )
+        .into());
     }
     let title = format!("{disk_name}, clients: {clients}");
     Ok(Crossed { title, boundary, count: at.len(), windows: windows(&at, &calls) })
