@@ -19,7 +19,7 @@ const THREADS: usize = 6;
 /// The names of what was made, by records that are, or are not, uncertain.
 fn made(journal: &[Value], uncertain: bool) -> BTreeSet<String> {
     let made = journal.iter().filter(|entry| {
-        let is_made = entry["fop"] == "SYMLINK" || entry["fop"] == "MKDIR";
+        let is_made = entry["fop"] == "SYMLINK" || entry["fop"] == "CREATE";
         is_made && entry["uncertain"].as_bool().unwrap_or(false) == uncertain
     });
     made.map(|entry| entry["name"].as_str().unwrap().to_owned()).collect()
@@ -38,6 +38,8 @@ fn traced(strace: Pid) -> Pid {
 }
 
 host_test!(what_changed_without_a_record_is_named, |t| {
+    // The storage translator makes a link of its own in a new brick: not while strace holds it back.
+    drop(t.brick("b").plain().start());
     let trace = t.path("trace");
     let mut brick = t
         .brick("b")
@@ -55,7 +57,8 @@ host_test!(what_changed_without_a_record_is_named, |t| {
         ])
         .start();
     let mount = brick.mount("m");
-    fs::create_dir(mount.path().join("known")).unwrap();
+    // Not a directory: the storage translator makes a link of its own for one.
+    fs::File::create(mount.path().join("known")).unwrap();
     let workers: Vec<_> = (0..THREADS)
         .map(|number| {
             let at = mount.path().join(format!("d{number}"));
