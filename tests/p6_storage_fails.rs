@@ -38,6 +38,12 @@ fn setattrs(journal: &[Value]) -> u64 {
     journal.iter().filter(|entry| entry["fop"] == "SETATTR").count() as u64
 }
 
+/// The graph of a brick that goes on when its storage fails: the host looks each half minute whether it can write a
+/// file, and ends the brick if it cannot.
+fn without_health_check() -> Volfile {
+    Volfile::named("brick.vol").fill("BRICK", "@BRICK@\n  option health-check-interval 0")
+}
+
 /// A figure of the journal, from a statedump.
 fn figure(brick: &Brick, key: &str) -> u64 {
     let dump = brick.statedump();
@@ -62,6 +68,7 @@ fn change_until_lost(brick: &Brick, file: &Path, done: &mut u64) {
 fn full(t: &gnotify_harness::Sandbox, disk: Disk) {
     let brick = t
         .brick("b")
+        .graph(without_health_check())
         .disk(disk)
         .option("journal", "on")
         .option("detail", "all")
@@ -99,7 +106,12 @@ host_test!(a_full_ext4, |t| full(t, Disk::Ext4(64)));
 host_test!(a_full_xfs, |t| full(t, Disk::Xfs(320)));
 
 host_test!(a_file_system_that_is_read_only_for_a_while, |t| {
-    let mut brick = t.brick("b").disk(Disk::Ext4(64)).option("journal", "on").start();
+    let mut brick = t
+        .brick("b")
+        .graph(without_health_check())
+        .disk(Disk::Ext4(64))
+        .option("journal", "on")
+        .start();
     let at = brick.dir().parent().unwrap().to_owned();
     let mount = brick.mount("m");
     fs::write(mount.path().join("before"), "x").unwrap();
@@ -137,12 +149,9 @@ host_test!(a_file_system_that_is_read_only_for_a_while, |t| {
 });
 
 host_test!(a_disk_that_gives_errors, |t| {
-    // The host would end a brick whose disk fails after half a minute.
-    let graph =
-        Volfile::named("brick.vol").fill("BRICK", "@BRICK@\n  option health-check-interval 0");
     let mut brick = t
         .brick("b")
-        .graph(graph)
+        .graph(without_health_check())
         .disk(Disk::Ext4InMemory(64))
         .option("journal", "on")
         .option("detail", "all")
