@@ -41,7 +41,7 @@ test-pure: ## The crates without C, with their loom models (no GlusterFS, no roo
 .PHONY: test-host
 test-host: ## The tests in a real GlusterFS host (root)
 	$(CARGO) build --package gnotify-cli
-	$(CARGO) test --workspace --exclude gnotify-bench $(addprefix --exclude ,$(PURE))
+	$(CARGO) test --workspace $(addprefix --exclude ,$(PURE))
 
 .PHONY: test-long
 test-long: export GNOTIFY_ROUNDS = 100
@@ -82,11 +82,13 @@ torture: need ## kill -9 of a brick under load, 500 rounds (root)
 	$(CARGO) build --package gnotify-cli
 	$(CARGO) test --package gnotify --test 'p4_*'
 
+PARTS ?=
+
 .PHONY: bench
-bench: ## What a record costs: a table, and plots under target/bench (root)
+bench: ## What a record costs: tables, and plots under target/bench; PARTS='matrix syscalls' (root)
 	@scripts/need.sh valgrind
 	$(CARGO) build --release --package gnotify --package gnotify-cli
-	$(CARGO) run --release --package gnotify-bench
+	$(CARGO) run --release --package gnotify-bench -- $(PARTS)
 
 .PHONY: install
 install: ## Plugin, command and man page; DESTDIR= and PREFIX=/usr/local

@@ -4,6 +4,7 @@
 One phase a line: "VERB SET COUNT". Each answers with one line: the nanoseconds of each call.
 A SET is COUNT files in the root directory; the calls go to objects and open files, not to paths,
 so that a call is one fop (an unlink is led by a lookup).
+"begun" answers when each call of the phase before began, in nanoseconds since 1970.
 
   create    makes the files and keeps them open       again    4 KiB to the first file, COUNT times
   write     4 KiB to each file, from its beginning    setattr  chmod of each file
@@ -14,7 +15,7 @@ import gc
 import os
 import sys
 from ctypes import byref, c_char_p, c_int, c_int64, c_size_t, c_uint, c_void_p
-from time import perf_counter_ns
+from time import perf_counter_ns, time_ns
 
 LOG_INFO = 7
 SET_ATTR_MODE = 1
@@ -45,6 +46,7 @@ h_close = function("h_close", c_int, c_void_p)
 
 fs = root = changed = None
 objects, files = {}, {}
+begun = []
 
 
 def made(name, mode):
@@ -63,12 +65,17 @@ def checked(result):
 
 def phase(verb, name, count):
     names = [f"{name}-{i:07}".encode() for i in range(count)]
+    if verb == "begun":
+        return begun[:count]
     times = []
+    begun.clear()
+    since_1970 = time_ns() - perf_counter_ns()
 
     def timed(call, *arguments):
         start = perf_counter_ns()
         result = call(*arguments)
         times.append(perf_counter_ns() - start)
+        begun.append(since_1970 + start)
         return result
 
     if verb == "create":
@@ -107,7 +114,7 @@ def main():
         raise OSError(ctypes.get_errno(), "glfs_init")
     root = lookup(fs, None, b"/", ctypes.create_string_buffer(STAT), 0)
     # Its stat holds the mode that `setattr` sets: where in a stat the mode is, depends on the machine.
-    handle, fd, changed = made(b"changed-mode", 0o600)
+    handle, fd, changed = made(f"changed-mode-{os.getpid()}".encode(), 0o600)
     close(fd)
     h_close(handle)
     gc.disable()

@@ -70,12 +70,12 @@ start() {
 await() { # WHAT LOG COMMAND...
     local what=$1 log=$2
     shift 2
-    for _ in {1..600}; do
+    for _ in {1..1200}; do
         if "$@" 2>/dev/null; then return; fi
         kill -0 "${pids[-1]}" 2>/dev/null || { tail -n 20 "$log" >&2; fail "$what failed; see $log"; }
         sleep 0.1
     done
-    fail "$what takes more than a minute; see $log"
+    fail "$what takes more than two minutes; see $log"
 }
 
 # ---- a brick and two mounts

@@ -6,7 +6,7 @@ use std::fs;
 use std::os::unix::fs::symlink;
 use std::path::Path;
 
-use gnotify_harness::{Sandbox, host_test, plugin, tool, try_run};
+use gnotify_harness::{Sandbox, host_test, plugin, tool, try_run, wait_for};
 
 /// Runs the demo of this build in a directory of the test's own.
 fn demo(t: &Sandbox, target: &Path) -> Result<String, String> {
@@ -52,7 +52,8 @@ host_test!(once, |t| {
     }
     let mounts = fs::read_to_string("/proc/self/mountinfo").unwrap();
     assert!(!mounts.contains("fuse.glusterfs"), "{mounts}");
-    assert_eq!(processes(), before);
+    // A process that was told to end may take a moment to.
+    wait_for("every process of the demo to go", || processes() == before);
     let run_after: Vec<_> = fs::read_dir("/run").unwrap().map(|e| e.unwrap().path()).collect();
     assert_eq!(run_after, run_before);
 });

@@ -59,7 +59,7 @@ host_test!(two_bricks_in_one_process, |t| {
     for round in 1..=3 {
         let other = node.mount("goes", &format!("goes{round}"));
         let its_load = Load::start(other.path(), 2, &format!("goes-{round}"));
-        std::thread::sleep(std::time::Duration::from_millis(300));
+        its_load.wait_for_files(20);
         let ledger = its_load.stop();
         assert!(ledger.errors.is_empty(), "{:?}", ledger.errors);
         other.unmount();
@@ -136,7 +136,7 @@ host_test!(options_change_under_load, |t| {
     shows("journal.state=on");
     assert!(load.stop().errors.is_empty());
     let load = Load::start(mount.path(), 3, "again");
-    std::thread::sleep(std::time::Duration::from_millis(200));
+    load.wait_for_files(20);
     let ledger = load.stop();
     assert!(ledger.errors.is_empty(), "{:?}", ledger.errors);
     std::fs::create_dir(mount.path().join("after-on")).unwrap();
@@ -154,7 +154,7 @@ host_test!(a_volume_stops_and_starts, |t| {
     for round in 1..=3 {
         let mount = node.mount("v", &format!("m{round}"));
         let load = Load::start(mount.path(), 2, &format!("r{round}"));
-        std::thread::sleep(std::time::Duration::from_millis(200));
+        load.wait_for_files(20);
         ledgers.push(load.stop());
         mount.unmount();
         // Without multiplexing a stop is SIGTERM, and the host exits without fini.

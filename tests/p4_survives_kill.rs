@@ -89,7 +89,7 @@ host_test!(a_reader_that_follows_survives_the_kill, |t| {
     for round in 1..=3 {
         let mount = brick.mount(&format!("m{round}"));
         let load = Load::start(mount.path(), 2, &format!("r{round}"));
-        std::thread::sleep(Duration::from_millis(200));
+        load.wait_for_files(20);
         brick.kill9();
         wait_for("the load to notice", || load.has_ended());
         ledgers.push(load.stop());

@@ -14,7 +14,7 @@ host_test!(replies_are_given_and_records_are_there, |t| {
     let mount = brick.mount("m");
     // More threads than io-threads would have, were each to wait.
     let load = Load::start(mount.path(), 24, "load");
-    std::thread::sleep(std::time::Duration::from_secs(2));
+    load.wait_for_files(100);
     let ledger = load.stop();
     assert!(ledger.errors.is_empty(), "{:?}", ledger.errors);
     assert!(!ledger.done.is_empty());

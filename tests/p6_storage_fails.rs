@@ -8,7 +8,9 @@ use std::io::Write;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
-use gnotify_harness::{Brick, Disk, assert_accounted, host_test, run, tool, wait_for};
+use gnotify_harness::{
+    Brick, Disk, Volfile, assert_accounted, assert_numbered, host_test, run, tool, wait_for,
+};
 use serde_json::Value;
 
 /// Fills the file system of `dir` to the last block.
@@ -36,31 +38,43 @@ fn setattrs(journal: &[Value]) -> u64 {
     journal.iter().filter(|entry| entry["fop"] == "SETATTR").count() as u64
 }
 
+/// The graph of a brick that goes on when its storage fails: the host looks each half minute whether it can write a
+/// file, and ends the brick if it cannot.
+fn without_health_check() -> Volfile {
+    Volfile::named("brick.vol").fill("BRICK", "@BRICK@\n  option health-check-interval 0")
+}
+
+/// A figure of the journal, from a statedump.
+fn figure(brick: &Brick, key: &str) -> u64 {
+    let dump = brick.statedump();
+    let key = format!("journal.{key}=");
+    let text = dump.lines().find_map(|line| line.strip_prefix(&key)).unwrap();
+    text.parse().unwrap()
+}
+
 /// Changes a file until the journal has had to write entries off, which is when its ring is half full.
 fn change_until_lost(brick: &Brick, file: &Path, done: &mut u64) {
     wait_for("the ring to be half full", || {
         for turn in 0..2000 {
             *done += u64::from(chmod(file, turn));
         }
-        let dump = brick.statedump();
-        let figure = |key: &str| -> u64 {
-            let line = dump
-                .lines()
-                .find_map(|line| line.strip_prefix(&format!("journal.{key}=")))
-                .unwrap();
-            line.parse().unwrap()
-        };
-        figure("next-sequence") - figure("drained-sequence") < 13_000 && *done > 16_000
+        // In this order: the one never passes the other.
+        let drained = figure(brick, "drained-sequence");
+        let next = figure(brick, "next-sequence");
+        next - drained < 13_000 && *done > 16_000
     });
 }
 
 fn full(t: &gnotify_harness::Sandbox, disk: Disk) {
     let brick = t
         .brick("b")
+        .graph(without_health_check())
         .disk(disk)
         .option("journal", "on")
         .option("detail", "all")
         .option("ring-size", "1MB")
+        // A slice end would be counted among what is lost.
+        .option("slice-time", "1h")
         .start();
     let mount = brick.mount("m");
     let file = mount.path().join("f");
@@ -92,7 +106,12 @@ host_test!(a_full_ext4, |t| full(t, Disk::Ext4(64)));
 host_test!(a_full_xfs, |t| full(t, Disk::Xfs(320)));
 
 host_test!(a_file_system_that_is_read_only_for_a_while, |t| {
-    let mut brick = t.brick("b").disk(Disk::Ext4(64)).option("journal", "on").start();
+    let mut brick = t
+        .brick("b")
+        .graph(without_health_check())
+        .disk(Disk::Ext4(64))
+        .option("journal", "on")
+        .start();
     let at = brick.dir().parent().unwrap().to_owned();
     let mount = brick.mount("m");
     fs::write(mount.path().join("before"), "x").unwrap();
@@ -127,4 +146,55 @@ host_test!(a_file_system_that_is_read_only_for_a_while, |t| {
         (&"GAP".into(), &"io-error".into())
     );
     assert!(journal.iter().any(|entry| entry["name"] == "before"));
+});
+
+host_test!(a_disk_that_gives_errors, |t| {
+    let mut brick = t
+        .brick("b")
+        .graph(without_health_check())
+        .disk(Disk::Ext4InMemory(64))
+        .option("journal", "on")
+        .option("detail", "all")
+        // A slice end would be among what is lost.
+        .option("slice-time", "1h")
+        .option("fsync-interval", "1")
+        .start();
+    let mount = brick.mount("m");
+    let file = mount.path().join("f");
+    fs::write(&file, "x").unwrap();
+    wait_for("its records", || brick.dump().iter().any(|entry| entry["fop"] == "WRITE"));
+    run(tool("sync").arg("-f").arg(brick.dir()));
+
+    // From here on fops may fail: what the file system cannot do is its own affair.
+    let exhausted = brick.exhaust_disk();
+    let mut done = 0;
+    wait_for("gnotify to notice", || {
+        for turn in 0..200 {
+            done += u64::from(chmod(&file, turn));
+        }
+        let log = brick.log();
+        log.contains("journal: cannot sync") || log.contains("journal: cannot write")
+    });
+    for turn in 0..200 {
+        done += u64::from(chmod(&file, turn));
+    }
+    assert!(done > 0);
+    assert!(figure(&brick, "io-errors") > 0, "what failed is counted");
+    assert!(brick.is_alive());
+
+    // A new disk, so to speak: it has what the failed one had taken before.
+    drop(exhausted);
+    brick.kill9();
+    drop(mount);
+    brick.repair_disk();
+    brick.start();
+    let mount = brick.mount("m2");
+    fs::create_dir(mount.path().join("after")).unwrap();
+    wait_for("recording to resume", || brick.dump().iter().any(|entry| entry["name"] == "after"));
+    let journal = brick.dump();
+    // Of blocks that never came to the disk, the reader finds none, or damaged ones.
+    assert_numbered(&journal);
+    let lost = gaps(&journal, "io-error") + gaps(&journal, "damaged");
+    assert!(lost > 0, "a gap is told: {journal:?}");
+    assert_eq!(setattrs(&journal) + lost, done, "each is there, or counted");
 });

@@ -58,7 +58,7 @@ impl Timed {
 }
 
 /// Both sides of the comparison, on one file system.
-struct Sides {
+pub(crate) struct Sides {
     journal: Journal,
     file: File,
     /// As many bytes as a record takes.
@@ -75,11 +75,8 @@ pub(crate) fn measure(t: &Sandbox) -> Result<Section, Box<dyn Error>> {
         ("2 threads", sides.busy(2)),
         ("after a silence", sides.lone()?),
     ];
-    let stats = sides.journal.stats();
-    if stats.dropped + stats.io_errors > 0 {
-        return Err(format!("the journal lost records, the times say nothing: {stats:?}").into());
-    }
-    Ok(section(&rows, clock, sides.bytes.len()))
+    sides.nothing_lost()?;
+    Ok(section(&rows, clock, sides.record_len()))
 }
 
 /// What a FUSE client's creation of a file becomes.
@@ -106,7 +103,7 @@ fn create(number: usize) -> (Record<'static>, u64) {
 
 impl Sides {
     /// Opens a journal as a brick does, with its ring where a brick's is.
-    fn open(brick: &Path) -> Result<Sides, Box<dyn Error>> {
+    pub(crate) fn open(brick: &Path) -> Result<Sides, Box<dyn Error>> {
         fs::create_dir_all(brick.join(".glusterfs"))?;
         let journal = Journal::open(Config {
             dir: brick.join(".glusterfs/gnotify"),
@@ -128,12 +125,32 @@ impl Sides {
         Ok(sides)
     }
 
+    /// The bytes that a record takes.
+    pub(crate) fn record_len(&self) -> usize {
+        self.bytes.len()
+    }
+
+    /// Fails when a record was dropped: what was measured says nothing then.
+    pub(crate) fn nothing_lost(&self) -> Result<(), Box<dyn Error>> {
+        let stats = self.journal.stats();
+        if stats.dropped + stats.io_errors > 0 {
+            return Err(format!("the journal lost records: {stats:?}").into());
+        }
+        Ok(())
+    }
+
     /// The length of the segment once all is in it.
-    fn carried(&self) -> Result<u64, Box<dyn Error>> {
+    pub(crate) fn carried(&self) -> Result<u64, Box<dyn Error>> {
         if !self.journal.flush(Instant::now() + PATIENCE) {
             return Err("the journal thread does not carry".into());
         }
         Ok(self.journal.stats().segment_len)
+    }
+
+    /// Appends a record. A drop is found in the statistics.
+    pub(crate) fn append_one(&self, number: usize) {
+        let (record, now) = create(number);
+        let (Appended::Yes(_) | Appended::Dropped(_)) = self.journal.append_record(&record, now);
     }
 
     /// The time of an append with all that belongs to it: making the record's bytes, and waking the

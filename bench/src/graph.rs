@@ -1,11 +1,6 @@
-//! The four graphs that are compared, and a client that repeats fops on one of them.
+//! The four graphs that are compared, and the fops that are repeated on each of them.
 
-use std::error::Error;
-use std::io::{BufRead, BufReader, Write};
-use std::path::Path;
-use std::process::{Child, ChildStdin, ChildStdout, Stdio};
-
-use gnotify_harness::{BrickSpec, Sandbox, Volfile, tool};
+use gnotify_harness::{BrickSpec, Disk, Sandbox, Volfile};
 
 /// What stands directly above the brick's locks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -64,6 +59,9 @@ impl Graph {
     }
 }
 
+/// The file systems under a brick that are compared, each on an image file of its own.
+pub(crate) const DISKS: [(&str, Disk); 2] = [("ext4", Disk::Ext4(4096)), ("XFS", Disk::Xfs(4096))];
+
 /// A fop that is measured.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Phase {
@@ -80,55 +78,3 @@ pub(crate) const PHASES: [Phase; 5] = [
     Phase { verb: "setattr", label: "setattr (chmod)" },
     Phase { verb: "unlink", label: "unlink" },
 ];
-
-/// A gfapi client: `gfapi_loops.py`.
-#[derive(Debug)]
-pub(crate) struct Loops {
-    child: Child,
-    phases: ChildStdin,
-    answers: BufReader<ChildStdout>,
-}
-
-impl Loops {
-    /// A client of the brick that serves `socket`.
-    pub(crate) fn start(t: &Sandbox, name: &str, socket: &Path) -> Result<Loops, Box<dyn Error>> {
-        let volfile = Volfile::named("client.vol")
-            .fill("SOCKET", socket.to_string_lossy())
-            .write(t.path(format!("{name}-loops.vol")));
-        let mut child = tool("/usr/bin/python3")
-            .arg(concat!(env!("CARGO_MANIFEST_DIR"), "/gfapi_loops.py"))
-            .arg(volfile)
-            .arg(t.log(&format!("{name}-loops")))
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .spawn()?;
-        let (Some(phases), Some(answers)) = (child.stdin.take(), child.stdout.take()) else {
-            return Err("gfapi_loops.py: no pipes".into());
-        };
-        Ok(Loops { child, phases, answers: BufReader::new(answers) })
-    }
-
-    /// Does `verb` to each of `count` files of a set: the nanoseconds that each took.
-    pub(crate) fn phase(
-        &mut self,
-        verb: &str,
-        set: &str,
-        count: usize,
-    ) -> Result<Vec<u64>, Box<dyn Error>> {
-        writeln!(self.phases, "{verb} {set} {count}")?;
-        let mut line = String::new();
-        self.answers.read_line(&mut line)?;
-        let times: Vec<u64> = line.split_whitespace().map(str::parse).collect::<Result<_, _>>()?;
-        if times.len() != count {
-            return Err(format!("gfapi_loops.py: {verb}: {} of {count}", times.len()).into());
-        }
-        Ok(times)
-    }
-}
-
-impl Drop for Loops {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
-}

@@ -1,7 +1,7 @@
 //! What a record costs: against a write(2) of the same bytes, and against the host's own changelog.
 //!
 //! ```text
-//! cargo run --release -p gnotify-bench [-- PART...]    PART: append, instructions, latency
+//! make bench [PARTS='PART ...']    PART: a name of the table below
 //! ```
 //!
 //! Runs as root in namespaces of its own. It prints tables and writes them, the numbers and plots to
@@ -9,12 +9,19 @@
 #![forbid(unsafe_code)]
 
 mod append;
+mod boundaries;
+mod bytes;
+mod clients;
 mod graph;
 mod instructions;
-mod latency;
+mod matrix;
 mod percentiles;
+mod quartiles;
 mod report;
+mod ring;
 mod svg;
+mod syscalls;
+mod usage;
 
 use std::error::Error;
 use std::os::unix::process::CommandExt;
@@ -27,11 +34,19 @@ use crate::report::Section;
 
 type Part = fn(&Sandbox) -> Result<Section, Box<dyn Error>>;
 
-const PARTS: [(&str, Part); 3] = [
+/// In the order in which they run.
+const PARTS: &[(&str, Part)] = &[
     ("append", append::measure),
+    ("ring", ring::measure),
     ("instructions", instructions::measure),
-    ("latency", latency::measure),
+    ("matrix", matrix::measure),
+    ("syscalls", syscalls::measure),
+    ("boundaries", boundaries::measure),
+    ("bytes", bytes::measure),
 ];
+
+/// Seconds after which the harness ends a run that hangs.
+const TIMEOUT: &str = "7200";
 
 /// The parts to be run, once the environment is as the harness wants it.
 const CHOSEN: &str = "GNOTIFY_BENCH";
@@ -61,22 +76,25 @@ fn main() -> ExitCode {
 /// when it fails.
 fn prepare() -> Result<(), Box<dyn Error>> {
     let mut chosen: Vec<String> = std::env::args().skip(1).collect();
-    let names = PARTS.map(|(name, _)| name);
+    let names: Vec<&str> = PARTS.iter().map(|(name, _)| *name).collect();
     if let Some(wrong) = chosen.iter().find(|name| !names.contains(&name.as_str())) {
         return Err(format!("{wrong}: the parts are {}", names.join(", ")).into());
     }
     if chosen.is_empty() {
-        chosen = names.map(String::from).to_vec();
+        chosen = names.into_iter().map(String::from).collect();
     }
     let exe = std::env::current_exe()?;
     let mut again = Command::new(&exe);
     again.env(CHOSEN, chosen.join(" "));
+    if std::env::var_os("GNOTIFY_TEST_TIMEOUT").is_none() {
+        again.env("GNOTIFY_TEST_TIMEOUT", TIMEOUT);
+    }
     if std::env::var_os("GNOTIFY_SCRATCH").is_none() {
         again.env("GNOTIFY_SCRATCH", output()?.join("tmp"));
     }
     let plugin = exe.with_file_name("libgnotify.so");
     if std::env::var_os("GNOTIFY_PLUGIN").is_none() {
-        if !plugin.exists() && chosen.iter().any(|name| name != "append") {
+        if !plugin.exists() {
             let plugin = plugin.display();
             return Err(format!("{plugin} is missing: cargo build --release -p gnotify").into());
         }
@@ -94,15 +112,15 @@ fn output() -> Result<PathBuf, Box<dyn Error>> {
 fn measure(t: &Sandbox, chosen: &str) -> Result<(), Box<dyn Error>> {
     let mut sections = Vec::new();
     for (name, part) in PARTS {
-        if chosen.split(' ').any(|one| one == name) {
-            sections.push(part(t)?);
+        if chosen.split(' ').any(|one| one == *name) {
+            let section = part(t).map_err(|error| format!("{name}: {error}"))?;
+            // At once: who waits for the other parts has something to read.
+            println!("\n{}", section.text);
+            sections.push(section);
         }
     }
     let output = output()?;
     report::write(&output, &sections)?;
-    for section in &sections {
-        println!("\n{}", section.text);
-    }
-    println!("\n{}: table.txt, results.json and plots", output.display());
+    println!("{}: table.txt, results.json and plots", output.display());
     Ok(())
 }

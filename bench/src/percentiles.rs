@@ -12,6 +12,10 @@ impl Times {
         Times(times)
     }
 
+    pub(crate) fn len(&self) -> usize {
+        self.0.len()
+    }
+
     /// The same with the time that it takes to ask for the time taken off.
     pub(crate) fn without(&self, clock: u64) -> Times {
         Times(self.0.iter().map(|time| time.saturating_sub(clock)).collect())

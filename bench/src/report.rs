@@ -75,6 +75,11 @@ impl fmt::Display for Table {
     }
 }
 
+/// Whether a figure reaches its target, as the tables say it.
+pub(crate) fn verdict(is_met: bool) -> &'static str {
+    if is_met { "met" } else { "NOT MET" }
+}
+
 /// A whole number with its thousands apart.
 pub(crate) fn grouped(value: f64) -> String {
     let digits = format!("{:.0}", value.abs());

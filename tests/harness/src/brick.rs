@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use rustix::process::Pid;
 
 use crate::daemon::Daemon;
-use crate::disk::Disk;
+use crate::disk::{Disk, Exhausted};
 use crate::gfapi::Gfapi;
 use crate::mount::{Mount, MountSpec};
 use crate::sandbox::Sandbox;
@@ -208,6 +208,23 @@ impl Brick {
     pub fn terminate(&mut self) {
         self.daemon().terminate();
         self.daemon = None;
+    }
+
+    /// Uses up the memory under its disk, a [`Disk::Ext4InMemory`]: writes fail from now on.
+    ///
+    /// # Panics
+    /// When it has another disk.
+    pub fn exhaust_disk(&self) -> Exhausted {
+        Exhausted::memory_of(&self.spec.sandbox.path(&self.spec.name))
+    }
+
+    /// Repairs the ext4 of a stopped brick, as after a disk that failed. What was not on disk is gone.
+    ///
+    /// # Panics
+    /// When the brick runs, or the file system is beyond repair.
+    pub fn repair_disk(&mut self) {
+        assert!(self.daemon.is_none(), "{}: runs", self.spec.name);
+        self.spec.disk.repair(&self.spec.sandbox.path(&self.spec.name));
     }
 
     /// What the running process has logged.

@@ -7,16 +7,20 @@ use std::io;
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread::JoinHandle;
 
 use serde_json::Value;
+
+use crate::wait::wait_for;
 
 /// Threads that create, write, rename, chmod and remove files until they are stopped, or until a call
 /// fails.
 #[derive(Debug)]
 pub struct Load {
     stop: Arc<AtomicBool>,
+    /// Files whose life is over.
+    lives: Arc<AtomicUsize>,
     threads: Vec<JoinHandle<Ledger>>,
 }
 
@@ -33,8 +37,9 @@ impl Load {
     /// Starts `threads` threads in `dir`, whose files are called after `tag`, which no other load may use.
     pub fn start(dir: &Path, threads: usize, tag: &str) -> Load {
         let stop = Arc::new(AtomicBool::new(false));
+        let lives = Arc::new(AtomicUsize::new(0));
         let work = |number: usize| {
-            let (stop, dir) = (Arc::clone(&stop), dir.to_owned());
+            let (stop, lives, dir) = (Arc::clone(&stop), Arc::clone(&lives), dir.to_owned());
             let tag = format!("{tag}-{number}");
             std::thread::spawn(move || {
                 let mut ledger = Ledger::default();
@@ -45,12 +50,21 @@ impl Load {
                         ledger.errors.push(error);
                         break;
                     }
+                    lives.fetch_add(1, Ordering::Relaxed);
                 }
                 ledger
             })
         };
         let threads = (0..threads).map(work).collect();
-        Load { stop, threads }
+        Load { stop, lives, threads }
+    }
+
+    /// Waits until it has done something worth looking at: so many files have come and gone, or every thread has
+    /// met an error.
+    pub fn wait_for_files(&self, files: usize) {
+        wait_for("the load to do something", || {
+            self.lives.load(Ordering::Relaxed) >= files || self.has_ended()
+        });
     }
 
     /// Whether every thread has met an error.
@@ -126,16 +140,27 @@ impl Ledger {
     }
 }
 
-/// Fails unless each sequence number up to the last is accounted for once, by an entry or by a statement
-/// that covers it, and nothing is damaged. Returns the last number.
+/// Fails unless each sequence number up to the last is accounted for once, and nothing is damaged. Returns the
+/// last number.
+///
+/// # Panics
+/// With the first number that is not, or what is damaged.
+pub fn assert_accounted(journal: &[Value]) -> u64 {
+    for entry in journal {
+        assert_ne!(entry["cause"], "damaged", "{entry}");
+    }
+    assert_numbered(journal)
+}
+
+/// Fails unless each sequence number up to the last is accounted for once, by an entry or by a statement that
+/// covers it. Returns the last number.
 ///
 /// # Panics
 /// With the first number that is not.
-pub fn assert_accounted(journal: &[Value]) -> u64 {
+pub fn assert_numbered(journal: &[Value]) -> u64 {
     let mut next = 1;
     for entry in journal {
         assert_eq!(entry["seq"].as_u64(), Some(next), "numbers are missing before {entry}");
-        assert_ne!(entry["cause"], "damaged", "{entry}");
         next = entry["to"].as_u64().unwrap_or(next) + 1;
     }
     next - 1

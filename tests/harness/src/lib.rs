@@ -35,11 +35,11 @@ mod wait;
 
 pub use brick::{Brick, BrickSpec};
 pub use daemon::Daemon;
-pub use disk::Disk;
+pub use disk::{Disk, Exhausted};
 pub use gfapi::Gfapi;
 pub use glusterd::{ADDRESS, Glusterd};
 pub use journal::{dump, gnotify};
-pub use ledger::{Ledger, Load, assert_accounted};
+pub use ledger::{Ledger, Load, assert_accounted, assert_numbered};
 pub use mount::{Mount, MountSpec};
 pub use plugin::{built_with, plugin};
 pub use random::{Random, rounds, seed};
