@@ -11,7 +11,7 @@ DESTDIR ?=
 TARGET := $(abspath $(or $(CARGO_TARGET_DIR),target))
 
 # The crates that know nothing of C: they build and pass on a machine without GlusterFS.
-PURE := gnotify-record gnotify-journal gnotify-cli
+PURE := gnotify-record gnotify-journal gnotify-changelog gnotify-cli
 
 .PHONY: help
 help: ## This list
