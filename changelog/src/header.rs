@@ -111,11 +111,10 @@ impl Header {
         let mut found = digits.iter_mut();
         for (byte, pattern) in bytes.iter().zip(PATTERN) {
             match pattern {
-                b'x' | b'y' | b'z' if byte.is_ascii_digit() => {
-                    if let Some(digit) = found.next() {
-                        *digit = byte - b'0';
-                    }
-                }
+                b'x' | b'y' | b'z' => match found.next() {
+                    Some(digit) if byte.is_ascii_digit() => *digit = byte - b'0',
+                    _ => return Err(BadHeader::NotAChangelog),
+                },
                 _ if byte == pattern => {}
                 _ => return Err(BadHeader::NotAChangelog),
             }

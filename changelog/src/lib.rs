@@ -14,9 +14,12 @@ pub mod csnap;
 pub mod export;
 pub mod header;
 pub mod htime;
+mod index;
 pub mod layout;
 pub mod retention;
 pub mod rules;
+#[cfg(test)]
+mod sim;
 pub mod storage;
 pub mod text;
 pub mod writer;

@@ -231,3 +231,44 @@ impl Storage for Disk {
         }
     }
 }
+
+/// Writes all of `bytes` at `offset`.
+pub(crate) fn write_all<S: Storage>(
+    storage: &S,
+    file: &S::File,
+    bytes: &[u8],
+    offset: u64,
+) -> io::Result<()> {
+    let mut written = 0;
+    while written < bytes.len() {
+        match storage.write_at(file, &bytes[written..], offset + written as u64) {
+            Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
+            Ok(len) => written += len,
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(())
+}
+
+/// A file from its beginning on.
+#[derive(Debug)]
+pub(crate) struct FileReader<'s, S: Storage> {
+    storage: &'s S,
+    file: &'s S::File,
+    offset: u64,
+}
+
+impl<'s, S: Storage> FileReader<'s, S> {
+    pub(crate) fn new(storage: &'s S, file: &'s S::File) -> FileReader<'s, S> {
+        FileReader { storage, file, offset: 0 }
+    }
+}
+
+impl<S: Storage> io::Read for FileReader<'_, S> {
+    fn read(&mut self, bytes: &mut [u8]) -> io::Result<usize> {
+        let len = self.storage.read_at(self.file, bytes, self.offset)?;
+        self.offset += len as u64;
+        Ok(len)
+    }
+}
