@@ -16,6 +16,8 @@ use crate::{Change, Encoding, Header, Version};
 
 mod start;
 
+pub(crate) use start::dated;
+
 /// The extended attribute of a slice that says where in gnotify's journal it begins. It stays on the dated slice.
 pub const CURSOR: &str = "trusted.gnotify.cursor";
 
@@ -335,4 +337,4 @@ pub(crate) fn remove<S: Storage>(storage: &S, path: &Path) -> io::Result<()> {
 #[cfg(test)]
 mod crash_tests;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

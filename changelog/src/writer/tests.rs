@@ -12,19 +12,19 @@ use crate::layout;
 use crate::sim::Sim;
 
 /// The name of a directory on the way is one that stock puts in lower case (D15).
-pub(super) const DIR: &str = "/bricks/CHANGELOG/b/.glusterfs/changelogs";
+pub(crate) const DIR: &str = "/bricks/CHANGELOG/b/.glusterfs/changelogs";
 /// 2026-11-20 07:07:28 UTC.
-pub(super) const T: u64 = 1_795_160_848;
+pub(crate) const T: u64 = 1_795_160_848;
 
-pub(super) fn settings() -> Settings {
+pub(crate) fn settings() -> Settings {
     Settings { dir: DIR.into(), encoding: Encoding::Ascii, sync: false }
 }
 
-pub(super) fn start(sim: &Sim, now: u64, since: Since) -> (Writer<Sim>, Started) {
+pub(crate) fn start(sim: &Sim, now: u64, since: Since) -> (Writer<Sim>, Started) {
     Writer::start(sim.clone(), settings(), now, since).unwrap()
 }
 
-pub(super) fn change(number: u8) -> Change<'static> {
+pub(crate) fn change(number: u8) -> Change<'static> {
     Change::Metadata { gfid: Gfid([number; 16]), fop: Fop::SETXATTR }
 }
 
@@ -40,7 +40,7 @@ fn numbers(slice: &[u8]) -> Vec<u8> {
 
 /// What a consumer finds: each index with its beginning, and in it each slice with its time stamp and changes. Everything
 /// is as stock's history call needs it.
-pub(super) fn history(sim: &Sim) -> Vec<(u64, Vec<(u64, Vec<u8>)>)> {
+pub(crate) fn history(sim: &Sim) -> Vec<(u64, Vec<(u64, Vec<u8>)>)> {
     let layout = Layout::new(DIR);
     let mut history = Vec::new();
     for path in sim.files() {
@@ -56,7 +56,8 @@ pub(super) fn history(sim: &Sim) -> Vec<(u64, Vec<(u64, Vec<u8>)>)> {
             assert_eq!(slice.path.as_os_str().len(), DIR.len() + 32);
             let is = if slice.empty { layout.empty(slice.ts) } else { layout.slice(slice.ts) };
             assert_eq!(slice.path, is);
-            assert!(slice.ts > mark.last.max(begun), "time stamps grow");
+            // A trimmed index is named after its first slice.
+            assert!(slice.ts > mark.last && slice.ts >= begun, "time stamps grow");
             mark = Mark { last: slice.ts, count: mark.count + 1 };
             let file = sim.bytes(slice.path);
             assert_eq!(file.is_none(), slice.empty, "{}", slice.path.display());
@@ -71,7 +72,7 @@ pub(super) fn history(sim: &Sim) -> Vec<(u64, Vec<(u64, Vec<u8>)>)> {
     history
 }
 
-pub(super) fn live_numbers(sim: &Sim) -> Vec<u8> {
+pub(crate) fn live_numbers(sim: &Sim) -> Vec<u8> {
     numbers(&sim.bytes(Path::new(DIR).join("CHANGELOG")).unwrap())
 }
 
