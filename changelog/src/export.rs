@@ -21,11 +21,15 @@ pub struct Exporter {
 }
 
 /// What one record of an inode and slice is enough of.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-enum Class {
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Class {
+    /// Its content changed.
     Content,
+    /// Its attributes changed; so stock counts the size of a sharded file too, if it was changed by its path.
     Attributes,
+    /// Its extended attributes changed.
     ExtendedAttributes,
+    /// This fop was done to it: with [`Scope::Extended`].
     Each(Fop),
 }
 
@@ -59,32 +63,31 @@ impl Exporter {
         self.seen.clear();
     }
 
-    fn add<'r>(&mut self, of_record: SmallVec<[Change<'r>; 2]>, changes: &mut Vec<Change<'r>>) {
-        for change in of_record {
-            let Some(class) = class(&change, self.scope) else {
-                changes.push(change);
-                continue;
-            };
-            let key = (change.gfid(), class);
-            if self.seen.contains(&key) {
-                continue;
-            }
-            if self.seen.len() >= self.limit {
-                self.seen.clear();
-            }
-            self.seen.insert(key);
-            changes.push(change);
+    /// Whether `change` is no repetition; from now on the same one is.
+    pub fn is_new(&mut self, change: &Change<'_>) -> bool {
+        let Some(class) = class(change, self.scope) else { return true };
+        let key = (change.gfid(), class);
+        if self.seen.contains(&key) {
+            return false;
         }
+        if self.seen.len() >= self.limit {
+            self.seen.clear();
+        }
+        self.seen.insert(key)
+    }
+
+    fn add<'r>(&mut self, of_record: SmallVec<[Change<'r>; 2]>, changes: &mut Vec<Change<'r>>) {
+        changes.extend(of_record.into_iter().filter(|change| self.is_new(change)));
     }
 }
 
 /// What `change` may be a repetition of; `None` for a change of a name, which never is one.
-fn class(change: &Change<'_>, scope: Scope) -> Option<Class> {
+#[must_use]
+pub fn class(change: &Change<'_>, scope: Scope) -> Option<Class> {
     match (change, scope) {
         (Change::Entry { .. }, _) => None,
         (Change::Data { .. }, _) => Some(Class::Content),
         (Change::Metadata { fop, .. }, Scope::Extended) => Some(Class::Each(*fop)),
-        // One of a shard's size through its path counts as stock has it, one through an open file does not.
         (Change::Metadata { fop: Fop::SETATTR | Fop::FSETATTR | Fop::XATTROP, .. }, _) => {
             Some(Class::Attributes)
         }

@@ -12,6 +12,8 @@ pub mod change;
 pub mod codec;
 pub mod csnap;
 pub mod export;
+#[cfg(test)]
+mod golden_tests;
 pub mod header;
 pub mod htime;
 mod index;

@@ -5,7 +5,7 @@
 use super::*;
 use crate::sim::Sim;
 use crate::writer::Since;
-use crate::writer::tests::{DIR, T, change, history, start};
+use crate::writer::tests::{DIR, Known, T, change, history, start};
 
 const HOUR: u64 = 3600;
 
@@ -28,7 +28,7 @@ fn filled() -> (Sim, Writer<Sim>) {
 /// The hours at which indexes begin, and those of the slices in them.
 fn hours(sim: &Sim) -> Vec<(u64, Vec<u64>)> {
     let hour = |ts: u64| (ts - T) / HOUR;
-    let of = |(begun, slices): (u64, Vec<(u64, Vec<u8>)>)| {
+    let of = |(begun, slices): Known| {
         (hour(begun), slices.into_iter().map(|(ts, _)| hour(ts)).collect())
     };
     history(sim).into_iter().map(of).collect()

@@ -154,8 +154,9 @@ fn renames() {
     let hinted = Request { renaming: hint(), ..Request::default() };
     // Without the hint a file is recorded by another brick, or by none.
     assert!(changes(&file, Scope::Stock).is_empty() && changes(&file, Scope::Extended).is_empty());
-    assert_eq!(changes_of(&file, &hinted, Scope::Stock)[..], [moved.clone()]);
-    assert_eq!(changes(&directory, Scope::Stock)[..], [moved.clone()]);
+    let as_told = std::slice::from_ref(&moved);
+    assert_eq!(&changes_of(&file, &hinted, Scope::Stock)[..], as_told);
+    assert_eq!(&changes(&directory, Scope::Stock)[..], as_told);
     let gone = |entry: fn(Removal<'static>) -> Entry<'static>| {
         let removal = Removal { at: link(b"g"), path: None };
         Change::Entry { gfid: OTHER, entry: entry(removal) }

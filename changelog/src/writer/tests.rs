@@ -38,9 +38,12 @@ fn numbers(slice: &[u8]) -> Vec<u8> {
     numbers
 }
 
+/// An index's beginning, and its slices: time stamp and numbers of the changes.
+pub(crate) type Known = (u64, Vec<(u64, Vec<u8>)>);
+
 /// What a consumer finds: each index with its beginning, and in it each slice with its time stamp and changes. Everything
 /// is as stock's history call needs it.
-pub(crate) fn history(sim: &Sim) -> Vec<(u64, Vec<(u64, Vec<u8>)>)> {
+pub(crate) fn history(sim: &Sim) -> Vec<Known> {
     let layout = Layout::new(DIR);
     let mut history = Vec::new();
     for path in sim.files() {
