@@ -3,8 +3,8 @@
 usage: gfchangelog.py BRICK SCRATCH LOG CHANGELOGS START END
 
 BRICK is served by a running brick whose changelog is on: it answers the registration. CHANGELOGS is the directory that is
-read, of that brick or of any other. Prints a JSON object: what the call returned, the actual end, and the converted slices
-in the order of their time stamps, as files under SCRATCH.
+read, of that brick or of any other. Prints a JSON object: what the call returned, the actual end, the converted slices
+in the order of their time stamps, as files under SCRATCH, and the processor seconds that it all took.
 
 The library keeps its state in the process and in the thread, so a process makes one call.
 """
@@ -13,6 +13,7 @@ import ctypes
 import json
 import os
 import sys
+import time
 
 PARTIAL = 1
 
@@ -30,6 +31,7 @@ def main():
     if library.gf_changelog_register(text(brick), text(scratch), text(log), 7, 5) != 0:
         fail("register " + brick)
     actual_end = ctypes.c_ulong(0)
+    before = time.process_time()
     result = library.gf_history_changelog(
         text(changelogs),
         ctypes.c_ulong(int(start)),
@@ -49,10 +51,12 @@ def main():
             if library.gf_history_changelog_done(path) != 0:
                 fail("done")
             slices.append(os.path.basename(os.fsdecode(path.value)))
+    seconds = time.process_time() - before
     slices.sort(key=lambda name: name.rsplit(".", 1)[-1])
     processed = os.path.join(os.path.realpath(scratch), ".history", ".processed")
     files = [os.path.join(processed, name) for name in slices]
-    print(json.dumps({"result": result, "actual_end": actual_end.value, "slices": files}))
+    told = {"result": result, "actual_end": actual_end.value, "slices": files, "seconds": seconds}
+    print(json.dumps(told))
 
 
 main()

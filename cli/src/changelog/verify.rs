@@ -123,9 +123,9 @@ impl Verify<'_> {
     fn mark(&mut self, path: &Path, marked: Option<Vec<u8>>, counted: Mark) -> Result<(), Error> {
         let Some(marked) = marked else {
             // Only root sees attributes of that kind.
-            let (level, text) = match nix::unistd::geteuid().is_root() {
-                true => (Level::Damage, "it has no count; stock's history call fails on it"),
-                false => (Level::Note, "only root can see its count"),
+            let (text, level) = match nix::unistd::geteuid().is_root() {
+                true => ("it has no count; stock's history call fails on it", Level::Damage),
+                false => ("only root can see its count", Level::Note),
             };
             return self.find(level, "mark", path, None, text);
         };
@@ -167,11 +167,11 @@ impl Verify<'_> {
             if self.indexed.contains(&slice) {
                 continue;
             }
-            let (level, text) = match begun {
+            let (text, level) = match begun {
                 Some(begun) if ts >= begun => {
-                    (Level::Damage, "no index tells of it, so that no reader finds it")
+                    ("no index tells of it, so that no reader finds it", Level::Damage)
                 }
-                _ => (Level::Note, "from before the first index"),
+                _ => ("from before the first index", Level::Note),
             };
             self.find(level, "unindexed", &slice, None, text)?;
         }
