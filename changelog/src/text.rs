@@ -18,8 +18,10 @@ pub fn write(change: &Change<'_>, out: &mut Vec<u8>) {
         Change::Metadata { .. } => b'M',
         Change::Entry { .. } => b'E',
     };
-    out.extend_from_slice(&[kind, b' ']);
-    out.extend_from_slice(&gfid_text(change.gfid()));
+    let mut head = [b' '; 38];
+    head[0] = kind;
+    head[2..].copy_from_slice(&gfid_text(change.gfid()));
+    out.extend_from_slice(&head);
     if let Some(fop) = change.fop() {
         out.push(b' ');
         match HOST_FOPS.get(usize::from(fop.0)) {
@@ -58,16 +60,16 @@ fn write_entry(entry: &Entry<'_>, out: &mut Vec<u8>) {
 }
 
 fn write_link(link: &Link<'_>, out: &mut Vec<u8>) {
-    out.push(b' ');
-    out.extend_from_slice(&gfid_text(link.parent));
-    out.push(b'/');
+    let mut head = [b' '; 38];
+    head[1..37].copy_from_slice(&gfid_text(link.parent));
+    head[37] = b'/';
+    out.extend_from_slice(&head);
     escape(&link.name, out);
 }
 
 fn escape(bytes: &[u8], out: &mut Vec<u8>) {
-    let escaped = |byte: &u8| matches!(byte, b' ' | b'\n' | b'%');
     let mut rest = bytes;
-    while let Some(at) = rest.iter().position(escaped) {
+    while let Some(at) = memchr::memchr3(b' ', b'\n', b'%', rest) {
         out.extend_from_slice(&rest[..at]);
         out.extend_from_slice(match rest[at] {
             b' ' => b"%20",
