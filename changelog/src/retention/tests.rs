@@ -79,34 +79,72 @@ fn d31_by_bytes_but_never_the_newest() {
     assert_eq!(trim(&mut writer, limits, T).unwrap(), Trimmed::default());
 }
 
+/// A trim, and what it leaves: the hours of the indexes.
+type Case = (Limits, u64, Vec<(u64, Vec<u64>)>);
+
+/// Into the index that is written, and into one of a former life.
+fn cases() -> [Case; 2] {
+    let age = |hours: u64| Limits { age: Some(hours * HOUR), ..ALL };
+    let second = vec![102, 104, 106, 108, 110, 112];
+    [
+        (age(10), T + 116 * HOUR, vec![(108, vec![108, 110, 112])]),
+        (age(108), T + 115 * HOUR, vec![(8, vec![8, 10, 12]), (100, second)]),
+    ]
+}
+
 #[test]
 fn killed_anywhere_it_is_true_and_the_next_one_ends_it() {
-    let limits = Limits { age: Some(10 * HOUR), ..ALL };
-    let now = T + 116 * HOUR;
-    for calls in 0.. {
-        let (sim, mut writer) = filled();
-        sim.fail_after(calls, true);
-        let done = trim(&mut writer, limits, now);
-        let failed = sim.heal();
-        for (names, content) in [(true, true), (false, false), (true, false), (false, true)] {
-            let sim = sim.after_power_loss(names, content);
-            assert_true(&sim);
-            let (mut writer, started) = start(&sim, now + HOUR * 90, Since::Continued);
-            assert_eq!(started.last_ts, Some(T + 112 * HOUR));
-            assert_true(&sim);
+    for (limits, now, expected) in cases() {
+        for calls in 0.. {
+            let (sim, mut writer) = filled();
+            sim.fail_after(calls, true);
+            let done = trim(&mut writer, limits, now);
+            let failed = sim.heal();
+            for (names, content) in [(true, true), (false, false), (true, false), (false, true)] {
+                let sim = sim.after_power_loss(names, content);
+                assert_true(&sim);
+                let (mut writer, started) = start(&sim, now + HOUR * 90, Since::Continued);
+                assert_eq!(started.last_ts, Some(T + 112 * HOUR));
+                assert_true(&sim);
+                let what = format!("killed at call {calls}, names {names}, content {content}");
+                assert!(
+                    hours(&sim).is_sorted_by(|one, next| one.1.last() < next.1.first()),
+                    "{what}"
+                );
+                trim(&mut writer, limits, now).unwrap();
+                assert_eq!(hours(&sim), expected, "{what}");
+            }
+            // The process that saw the error lives on.
             trim(&mut writer, limits, now).unwrap();
-            let what = format!("killed at call {calls}, names {names}, content {content}");
-            assert_eq!(hours(&sim), [(108, vec![108, 110, 112])], "{what}");
-            assert_eq!(sim.files().len(), 4, "{what}: {:?}", sim.files());
+            assert_eq!(hours(&sim), expected, "call {calls} failed");
+            if failed == 0 {
+                done.unwrap();
+                assert!(calls > 30, "{calls}");
+                break;
+            }
         }
-        if failed == 0 {
-            done.unwrap();
-            assert!(calls > 40, "{calls}");
-            return;
+    }
+}
+
+#[test]
+fn a_call_that_fails_once_leaves_what_is_true() {
+    for (limits, now, expected) in cases() {
+        for calls in 0.. {
+            let (sim, mut writer) = filled();
+            sim.fail_after(calls, false);
+            let done = trim(&mut writer, limits, now);
+            let failed = sim.heal();
+            assert_true(&sim);
+            if failed == 0 {
+                done.unwrap();
+                break;
+            }
+            trim(&mut writer, limits, now).unwrap();
+            assert_eq!(hours(&sim), expected, "call {calls} failed");
+            writer.append(&[change(9)]).unwrap();
+            writer.roll(now + 100 * HOUR).unwrap();
+            assert_true(&sim);
         }
-        // The process that saw the error lives on.
-        trim(&mut writer, limits, now).unwrap();
-        assert_eq!(hours(&sim), [(108, vec![108, 110, 112])], "call {calls} failed");
     }
 }
 

@@ -252,8 +252,9 @@ fn open_index<S: Storage>(
     Ok((index, survey))
 }
 
-/// Looks at the indexes of former times. One that begins before the one that is written and still goes into it was left by
-/// a trim that was killed: what it tells of may be gone. The others are repaired, because a moved brick's name no file.
+/// Looks at the indexes that are not written. One that tells of slices which another tells of too was left by a trim that
+/// was killed: before the new index became the one that is written, it goes, because the old one still knows all; behind
+/// that the old one goes. The others are repaired, because those of a brick that was moved name no file.
 fn drop_trimmed<S: Storage>(
     storage: &S,
     layout: &Layout,
@@ -261,12 +262,19 @@ fn drop_trimmed<S: Storage>(
     written: &index::Survey,
     current: u64,
 ) -> io::Result<()> {
-    for begun in indexes.iter().copied().filter(|begun| *begun != current) {
+    let mut behind = written.first_ts;
+    for begun in indexes.iter().rev().copied().filter(|begun| *begun != current) {
         let (_, survey) = Index::open(storage, layout, begun)?;
-        let overlaps = written.first_ts.is_some_and(|first| survey.mark.last >= first);
-        if begun < current && overlaps {
+        let told_twice = if begun > current {
+            survey.first_ts.is_some_and(|first| first <= written.mark.last)
+        } else {
+            behind.is_some_and(|behind| survey.mark.last >= behind)
+        };
+        if told_twice {
             storage.unlink(&layout.htime(begun))?;
             storage.sync_dir(&layout.htime_dir())?;
+        } else if begun < current {
+            behind = survey.first_ts.or(behind);
         }
     }
     Ok(())
