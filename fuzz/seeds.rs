@@ -42,6 +42,20 @@ fn main() {
     }
     // A journal of two segments.
     put("segment", "both", &all);
+    for name in
+        ["stock-ascii-v1.2.CHANGELOG", "stock-binary-v1.2.CHANGELOG", "stock-ascii-v1.2.txt"]
+    {
+        let bytes = fs::read(root.join("changelog/testdata").join(name)).expect("a golden slice");
+        put("changelog", name, &bytes);
+        // Lines of the text are inputs too.
+        for (at, line) in bytes.split_inclusive(|byte| *byte == b'\n').enumerate() {
+            put("changelog", &format!("{name}-{at}"), line);
+        }
+    }
+    let records = [863, 878, 893].map(|ts| format!("/b/2026/11/20/CHANGELOG.1795160{ts}\0"));
+    put("htime", "whole", records.concat().as_bytes());
+    put("htime", "torn", format!("{}/b/2026{}", records[0], records[1]).as_bytes());
+    put("htime", "mark", b"1795160893:3");
 }
 
 type Frame = (u64, u8, [u8; 4], [u8; 8], Vec<u8>);

@@ -12,6 +12,7 @@ mod append;
 mod boundaries;
 mod bytes;
 mod clients;
+mod decode;
 mod graph;
 mod instructions;
 mod matrix;

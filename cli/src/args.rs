@@ -31,15 +31,16 @@ pub(crate) enum Command {
     Verify(Verify),
 }
 
-/// Print a brick's journal, or one segment of it
+/// Print a brick's journal, one segment of it, or a changelog of GlusterFS's own
 ///
 /// A line an entry: a record of a change, or a statement of the journal about itself, which begins
 /// with two hyphens. Nothing is ever written to the brick.
 #[derive(Debug, Args)]
 #[command(after_help = EXIT_STATUS)]
 pub(crate) struct Dump {
-    /// A brick's directory, or a segment (a file BRICK/.glusterfs/gnotify/*.gnj)
-    #[arg(value_name = "BRICK|SEGMENT")]
+    /// A brick's directory, a segment (a file BRICK/.glusterfs/gnotify/*.gnj), or of a changelog a slice, an index or
+    /// all (a directory BRICK/.glusterfs/changelogs)
+    #[arg(value_name = "BRICK|SEGMENT|CHANGELOG")]
     pub(crate) path: PathBuf,
 
     /// Print JSON lines instead of text
@@ -93,15 +94,16 @@ Exit status:
   4  permission denied
   5  the journal is in a format of a later version";
 
-/// Check a brick's journal, or segments of it, and say what is wrong where
+/// Check a brick's journal, segments of it or changelogs of GlusterFS's own, and say what is wrong where
 ///
 /// Goes through every byte: headers, checksums, the account of the sequence numbers, and what entries
 /// say of each other. A line for each finding, and one that sums up. Nothing is ever changed.
 #[derive(Debug, Args)]
 #[command(after_help = VERIFIED)]
 pub(crate) struct Verify {
-    /// Directories of bricks, or segments (files BRICK/.glusterfs/gnotify/*.gnj)
-    #[arg(value_name = "BRICK|SEGMENT", required = true)]
+    /// Directories of bricks, segments (files BRICK/.glusterfs/gnotify/*.gnj), slices and indexes of changelogs, or
+    /// directories of them (BRICK/.glusterfs/changelogs)
+    #[arg(value_name = "BRICK|SEGMENT|CHANGELOG", required = true)]
     pub(crate) paths: Vec<PathBuf>,
 
     /// Print JSON lines instead of text

@@ -6,6 +6,7 @@
 #![forbid(unsafe_code)]
 
 mod args;
+mod changelog;
 mod client;
 mod dump;
 mod escape;
@@ -27,7 +28,10 @@ use clap::Parser;
 fn main() -> ExitCode {
     let args::Cli { command } = args::Cli::parse();
     let result = match command {
-        args::Command::Dump(args) => dump::run(args),
+        args::Command::Dump(args) => match changelog::Source::at(&args.path) {
+            Some(source) => changelog::dump(&args, &source),
+            None => dump::run(args),
+        },
         args::Command::Verify(args) => verify::run(args),
     };
     let status = match result {

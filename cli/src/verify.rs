@@ -4,7 +4,7 @@
 
 mod bytes;
 mod chain;
-mod report;
+pub(crate) mod report;
 mod scan;
 
 use std::fs;
@@ -14,6 +14,7 @@ use std::path::{Path, PathBuf};
 use gnotify_journal::ReadError;
 
 use crate::args;
+use crate::changelog;
 use crate::exit::{Error, Status, complain};
 use crate::source::{Source, journal_of};
 use chain::Chain;
@@ -25,7 +26,10 @@ pub(crate) fn run(args: args::Verify) -> Result<Status, Error> {
     let mut report = Report::new(args.json);
     let (mut whole, mut failed) = (true, None);
     for path in &args.paths {
-        let verified = Source::at(path).and_then(|source| verify(&source, &mut report));
+        let verified = match changelog::Source::at(path) {
+            Some(source) => changelog::verify(&source, &mut report),
+            None => Source::at(path).and_then(|source| verify(&source, &mut report)),
+        };
         let status = match verified {
             Ok(status) => status,
             Err(error @ (Error::Read(_) | Error::Path(..))) => {

@@ -44,7 +44,7 @@ fn no_brick_no_journal_no_segment() {
     assert!(told.starts_with("/dev/null: neither"), "{told}");
 
     let foreign = format!("{dir}/foreign");
-    fs::write(&foreign, "GlusterFS Changelog | version: v1.2 | encoding : 2\n").unwrap();
+    fs::write(&foreign, "PAR1, or any other file that is none of ours, of some length\n").unwrap();
     let told = failed(dump(&[], Path::new(&foreign)), 3);
     assert!(told.starts_with(&format!("{foreign}: not a gnotify journal")), "{told}");
 

@@ -82,6 +82,10 @@ fn every_finding_of_a_verification_is_in_the_manual() {
     for entry in fs::read_dir(sources).unwrap() {
         text += &fs::read_to_string(entry.unwrap().path()).unwrap();
     }
+    for part in ["dump", "verify"] {
+        let path = format!("{}/src/changelog/{part}.rs", env!("CARGO_MANIFEST_DIR"));
+        text += &fs::read_to_string(path).unwrap();
+    }
     let text: String = text.split_whitespace().collect();
     let mut found = BTreeSet::new();
     let marks =

@@ -137,7 +137,7 @@ pub struct Owner {
 }
 
 /// An entry of a directory.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Link<'a> {
     /// The directory.
     pub parent: Gfid,
@@ -146,7 +146,9 @@ pub struct Link<'a> {
 }
 
 impl Link<'_> {
-    fn into_owned(self) -> Link<'static> {
+    /// The same, borrowing from nothing.
+    #[must_use]
+    pub fn into_owned(self) -> Link<'static> {
         Link { parent: self.parent, name: Cow::Owned(self.name.into_owned()) }
     }
 }

@@ -9,7 +9,7 @@ use crate::json;
 
 /// How much a finding matters.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Level {
+pub(crate) enum Level {
     /// The journal is not what was written, or contradicts itself.
     Damage,
     /// The journal itself says that something is missing.
@@ -30,36 +30,39 @@ impl Level {
 
 /// One finding.
 #[derive(Debug)]
-pub(super) struct Finding<'a> {
-    pub(super) level: Level,
+pub(crate) struct Finding<'a> {
+    pub(crate) level: Level,
     /// A word for programs; the manual lists them.
-    pub(super) problem: &'a str,
+    pub(crate) problem: &'a str,
     /// The segment, or the directory.
-    pub(super) path: &'a Path,
-    pub(super) offset: Option<u64>,
+    pub(crate) path: &'a Path,
+    pub(crate) offset: Option<u64>,
     /// The first and the last entry that it is about.
-    pub(super) entries: Option<(u64, u64)>,
-    pub(super) text: String,
+    pub(crate) entries: Option<(u64, u64)>,
+    pub(crate) text: String,
 }
 
 /// The figures of one brick or segment.
 #[derive(Debug, Default)]
-pub(super) struct Totals {
-    pub(super) segments: u64,
-    pub(super) records: u64,
-    pub(super) statements: u64,
-    pub(super) repeated: u64,
-    pub(super) gaps: u64,
-    pub(super) voids: u64,
-    pub(super) bytes: u64,
-    pub(super) damage: u64,
-    pub(super) notes: u64,
+pub(crate) struct Totals {
+    pub(crate) segments: u64,
+    pub(crate) records: u64,
+    pub(crate) statements: u64,
+    pub(crate) repeated: u64,
+    pub(crate) gaps: u64,
+    pub(crate) voids: u64,
+    pub(crate) bytes: u64,
+    /// Of a changelog of GlusterFS's own.
+    pub(crate) slices: u64,
+    pub(crate) indexes: u64,
+    pub(crate) damage: u64,
+    pub(crate) notes: u64,
     /// The first and the last number that is accounted for.
-    pub(super) numbers: Option<(u64, u64)>,
+    pub(crate) numbers: Option<(u64, u64)>,
 }
 
 impl Totals {
-    pub(super) fn account(&mut self, from: u64, to: u64) {
+    pub(crate) fn account(&mut self, from: u64, to: u64) {
         let (first, last) = self.numbers.unwrap_or((from, to));
         self.numbers = Some((first.min(from), last.max(to)));
     }
@@ -67,21 +70,21 @@ impl Totals {
 
 /// Where findings go.
 #[derive(Debug)]
-pub(super) struct Report {
+pub(crate) struct Report {
     json: bool,
     out: BufWriter<StdoutLock<'static>>,
     /// Whether anybody still reads it.
     heard: bool,
-    pub(super) totals: Totals,
+    pub(crate) totals: Totals,
 }
 
 impl Report {
-    pub(super) fn new(json: bool) -> Report {
+    pub(crate) fn new(json: bool) -> Report {
         let out = BufWriter::new(io::stdout().lock());
         Report { json, out, heard: true, totals: Totals::default() }
     }
 
-    pub(super) fn find(&mut self, finding: &Finding<'_>) -> io::Result<()> {
+    pub(crate) fn find(&mut self, finding: &Finding<'_>) -> io::Result<()> {
         match finding.level {
             Level::Damage => self.totals.damage += 1,
             Level::Gap => {}
@@ -92,7 +95,7 @@ impl Report {
     }
 
     /// Prints what it all comes to, and begins anew. Whether there is no damage.
-    pub(super) fn sum_up(&mut self, path: &Path, readable: bool) -> io::Result<bool> {
+    pub(crate) fn sum_up(&mut self, path: &Path, readable: bool) -> io::Result<bool> {
         let totals = std::mem::take(&mut self.totals);
         let line = if self.json {
             totals_json(&totals, path, readable)
@@ -104,7 +107,42 @@ impl Report {
         Ok(totals.damage == 0)
     }
 
-    pub(super) fn flush(&mut self) -> io::Result<()> {
+    /// The same of a changelog of GlusterFS's own.
+    pub(crate) fn sum_up_changelog(&mut self, path: &Path) -> io::Result<bool> {
+        let totals = std::mem::take(&mut self.totals);
+        let Totals { slices, indexes, records, bytes, damage, notes, .. } = totals;
+        let line = if self.json {
+            json::line(|object| {
+                object.put("level", "summary");
+                object.bytes("path", Some(path.as_os_str().as_bytes()));
+                object.put("whole", damage == 0);
+                object.put("damage", damage);
+                object.put("notes", notes);
+                object.put("indexes", indexes);
+                object.put("slices", slices);
+                object.put("records", records);
+                object.put("bytes", bytes);
+            })
+        } else {
+            let mut line = format!("{}: {}", escape::path(path), verdict(&totals, true));
+            if damage > 0 {
+                line += &format!(" in {}", count(damage, "place", "places"));
+            }
+            line += &format!(
+                ": {}, {}, {}, {}\n",
+                count(indexes, "index", "indexes"),
+                count(slices, "slice", "slices"),
+                count(records, "record", "records"),
+                count(bytes, "byte", "bytes"),
+            );
+            line.into_bytes()
+        };
+        self.print(&line)?;
+        self.flush()?;
+        Ok(damage == 0)
+    }
+
+    pub(crate) fn flush(&mut self) -> io::Result<()> {
         let done = self.out.flush();
         self.unless_gone(done)
     }
