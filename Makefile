@@ -11,7 +11,7 @@ DESTDIR ?=
 TARGET := $(abspath $(or $(CARGO_TARGET_DIR),target))
 
 # The crates that know nothing of C: they build and pass on a machine without GlusterFS.
-PURE := gnotify-record gnotify-journal gnotify-cli
+PURE := gnotify-record gnotify-journal gnotify-channel gnotify-cli
 
 .PHONY: help
 help: ## This list
@@ -55,7 +55,7 @@ test-long: need ## The tests of `make test` that can go on for longer, for about
 
 # Sanitizers are in every compiler, but said to be unstable.
 TRIPLE := x86_64-unknown-linux-gnu
-FUZZ := record statement segment ring
+FUZZ := record statement segment ring channel_to_brick channel_to_consumer
 FUZZ_SECONDS ?= 600
 
 .PHONY: fuzz
