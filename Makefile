@@ -51,7 +51,8 @@ test-long: export GNOTIFY_TEST_TIMEOUT = 14400
 test-long: need ## The tests of `make test` that can go on for longer, for about an hour (root)
 	$(CARGO) build --package gnotify-cli
 	$(CARGO) test --package gnotify-journal --test 'p4_*'
-	$(CARGO) test --package gnotify --test 'p4_*' --test 'p8_*' --test 'a*' -- --include-ignored
+	$(CARGO) test --package gnotify --test 'p4_*' --test 'p8_*' --test 'a*' --test 'stock_*' \
+	    -- --include-ignored
 
 # Sanitizers are in every compiler, but said to be unstable.
 TRIPLE := x86_64-unknown-linux-gnu

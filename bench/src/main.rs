@@ -1,7 +1,7 @@
 //! What a record costs: against a write(2) of the same bytes, and against the host's own changelog.
 //!
 //! ```text
-//! cargo run --release -p gnotify-bench [-- PART...]    PART: append, instructions, latency
+//! cargo run --release -p gnotify-bench [-- PART...]    PART: append, instructions, latency, events
 //! ```
 //!
 //! Runs as root in namespaces of its own. It prints tables and writes them, the numbers and plots to
@@ -9,6 +9,7 @@
 #![forbid(unsafe_code)]
 
 mod append;
+mod events;
 mod graph;
 mod instructions;
 mod latency;
@@ -27,10 +28,11 @@ use crate::report::Section;
 
 type Part = fn(&Sandbox) -> Result<Section, Box<dyn Error>>;
 
-const PARTS: [(&str, Part); 3] = [
+const PARTS: [(&str, Part); 4] = [
     ("append", append::measure),
     ("instructions", instructions::measure),
     ("latency", latency::measure),
+    ("events", events::measure),
 ];
 
 /// The parts to be run, once the environment is as the harness wants it.
