@@ -31,6 +31,7 @@ pub(crate) fn measure(t: &Sandbox) -> Result<Section, Box<dyn Error>> {
     let name = "/bricks/events";
     let ours = Server::open(Settings::new(name))?;
     let ours_heard = GfEvents::register(t, name, Kind::Create as u32, true);
+    wait_for("the connection", || ours.wants(Kind::Create));
     let brick = Graph::Changelog.brick(t, "stock-events").start();
     let mount = brick.mount("stock-events-mount");
     let (stock_heard, registrations) = heard_by(t, brick.dir(), mount.path())?;

@@ -100,11 +100,30 @@ impl GfEvents {
             .collect()
     }
 
-    /// Sends a signal.
+    /// Stops the process; returns when none of its threads runs any more.
     ///
     /// # Panics
-    /// When the process is gone.
-    pub fn signal(&self, signal: Signal) {
+    /// When it is gone.
+    pub fn stop(&self) {
+        self.signal(Signal::STOP);
+        let tasks = format!("/proc/{}/task", self.child.id());
+        wait_for("the threads to stop", || {
+            let tasks = std::fs::read_dir(&tasks).into_iter().flatten().flatten();
+            let mut stats = tasks.map(|task| std::fs::read_to_string(task.path().join("stat")));
+            // Behind the name, which is in parentheses.
+            stats.all(|stat| stat.is_ok_and(|stat| stat.contains(") T ")))
+        });
+    }
+
+    /// Lets it go on.
+    ///
+    /// # Panics
+    /// When it is gone.
+    pub fn go_on(&self) {
+        self.signal(Signal::CONT);
+    }
+
+    fn signal(&self, signal: Signal) {
         kill_process(Pid::from_child(&self.child), signal)
             .unwrap_or_else(|e| panic!("{signal:?}: {e}"));
     }
