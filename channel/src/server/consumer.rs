@@ -1,6 +1,6 @@
 //! The connection to a consumer: its events wait, become calls, and are written as its socket takes them.
 
-use std::io::{self, Read};
+use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::net::UnixStream;
 use std::path::PathBuf;
@@ -149,13 +149,7 @@ impl Consumer {
     /// consumer is gone, or is none.
     pub(super) fn read_replies(&mut self) -> io::Result<()> {
         let mut bytes = [0; 4096];
-        let length = match (&self.stream).read(&mut bytes) {
-            Ok(0) => return Err(io::ErrorKind::UnexpectedEof.into()),
-            Ok(length) => length,
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(()),
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => return Ok(()),
-            Err(error) => return Err(error),
-        };
+        let Some(length) = socket::read(&self.stream, &mut bytes)? else { return Ok(()) };
         self.replies.push(&bytes[..length]);
         while let Some(message) = self.replies.next().map_err(io::Error::other)? {
             let reply = Reply::decode(&message).map_err(io::Error::other)?;

@@ -1,7 +1,7 @@
 //! A connection to the brick's socket: probes come, and replies go. Whatever a peer sends or leaves out
 //! costs it this connection, and nobody else anything.
 
-use std::io::{self, Read};
+use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::net::UnixStream;
 use std::time::{Duration, Instant};
@@ -47,13 +47,7 @@ impl Probing {
             return Ok(());
         }
         let mut bytes = [0; CALL_MAX];
-        let length = match (&self.stream).read(&mut bytes) {
-            Ok(0) => return Err(io::ErrorKind::UnexpectedEof.into()),
-            Ok(length) => length,
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(()),
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => return Ok(()),
-            Err(error) => return Err(error),
-        };
+        let Some(length) = socket::read(&self.stream, &mut bytes)? else { return Ok(()) };
         self.calls.push(&bytes[..length]);
         while let Some(message) = self.calls.next().map_err(io::Error::other)? {
             self.deadline = None;

@@ -1,7 +1,7 @@
 //! The sockets of the server: the one it listens on, and the ones it calls. No call here waits.
 
 use std::fs::{self, Permissions};
-use std::io;
+use std::io::{self, Read};
 use std::os::fd::{AsFd, AsRawFd};
 use std::os::unix::fs::{FileTypeExt, MetadataExt, PermissionsExt};
 use std::os::unix::net::{UnixListener, UnixStream};
@@ -69,6 +69,20 @@ pub(super) fn call(path: &Path) -> io::Result<UnixStream> {
 /// The user that the process at the other end ran as when it connected or began to listen.
 pub(super) fn peer_uid(stream: &impl AsFd) -> io::Result<u32> {
     Ok(getsockopt(&stream.as_fd(), PeerCredentials)?.uid())
+}
+
+/// Reads what has come; `None`: nothing now. The end is an error.
+pub(super) fn read(mut stream: &UnixStream, bytes: &mut [u8]) -> io::Result<Option<usize>> {
+    match stream.read(bytes) {
+        Ok(0) => Err(io::ErrorKind::UnexpectedEof.into()),
+        Ok(length) => Ok(Some(length)),
+        Err(error)
+            if matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted) =>
+        {
+            Ok(None)
+        }
+        Err(error) => Err(error),
+    }
 }
 
 /// Writes what the socket has room for, without the signal that a broken connection would raise.
