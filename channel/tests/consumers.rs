@@ -100,6 +100,27 @@ fn a_consumer_that_stops_hears_each_event_once_and_in_order() {
     }
 }
 
+/// libgfchangelog takes the call that it happens to read first for the first one.
+#[test]
+fn nothing_is_sent_beside_the_first_call() {
+    let brick = Brick::open();
+    let mut consumer = brick.consumer(1, 0x1f);
+    brick.server.send(open(1));
+    let first = consumer.unanswered().unwrap();
+    assert_eq!((first.seq, first.events), (1, vec![open(1)]));
+    brick.server.send(open(2));
+    brick.server.send(open(3));
+    let status = || brick.server.status().consumers[0].clone();
+    wait_for("the queue", || status().queued_events == 2);
+    assert_eq!(status().sent_events, 1);
+    consumer.answer(1);
+    // From then on, answers are not waited for.
+    let second = consumer.unanswered().unwrap();
+    assert_eq!((second.seq, second.events), (2, vec![open(2), open(3)]));
+    brick.server.send(open(4));
+    assert_eq!(consumer.unanswered().unwrap().events, [open(4)]);
+}
+
 #[test]
 fn what_is_queued_is_sent_in_full_calls() {
     let brick = Brick::open();

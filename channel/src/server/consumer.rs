@@ -45,6 +45,10 @@ pub(super) struct Consumer {
     carried: usize,
     /// The thread is waiting for room in the socket.
     pub(super) is_waiting: bool,
+    /// The first call was answered. libgfchangelog reads with several threads, takes the number that it
+    /// queues first for the lowest, and waits for ever behind a lower one; the answer says that it is queued.
+    /// So no other call is under way beside the first.
+    pub(super) has_answered: bool,
     /// Of the next call.
     seq: u64,
     xid: u32,
@@ -74,6 +78,7 @@ impl Consumer {
             written: 0,
             carried: 0,
             is_waiting: false,
+            has_answered: false,
             seq: 1,
             xid: FIRST_XID,
             spell: 0,
@@ -120,14 +125,15 @@ impl Consumer {
         Ok(self.queue.events() > 0)
     }
 
-    /// Makes the next call of what waits.
+    /// Makes the next call of what waits, if it may be sent.
     fn next_call(&mut self) -> bool {
         self.written = 0;
-        let Some(events) = self.queue.pop() else {
-            // A consumer that hears little does not keep a large buffer.
-            self.call = Vec::new();
+        // A consumer that hears little does not keep a large buffer.
+        self.call = Vec::new();
+        if self.seq > 1 && !self.has_answered {
             return false;
-        };
+        }
+        let Some(events) = self.queue.pop() else { return false };
         self.carried = events.len();
         let batch = Batch { seq: self.seq, time: SystemTime::now(), events };
         self.call = batch.encode_call(self.xid);
@@ -145,7 +151,7 @@ impl Consumer {
         Some(Notice::RoomAgain(std::mem::take(&mut self.spell)))
     }
 
-    /// Reads the replies, which say nothing that the brick could act on. An error or the end means that the
+    /// Reads the replies; but for the first, they say nothing that the brick could act on. An error or the end means that the
     /// consumer is gone, or is none.
     pub(super) fn read_replies(&mut self) -> io::Result<()> {
         let mut bytes = [0; 4096];
@@ -156,6 +162,7 @@ impl Consumer {
             if let Outcome::Done(results) = reply.outcome {
                 BatchReply::decode(results).map_err(io::Error::other)?;
             }
+            self.has_answered = true;
         }
         Ok(())
     }

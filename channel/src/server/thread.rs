@@ -99,6 +99,10 @@ impl Thread {
         loop {
             let is_last = self.shared.is_stopping.load(Ordering::Acquire);
             self.take_events();
+            if is_last {
+                // No answer is waited for any more.
+                self.consumers.values_mut().for_each(|consumer| consumer.has_answered = true);
+            }
             self.flush_all();
             if is_last {
                 return;

@@ -214,17 +214,29 @@ pub struct Consumer {
 impl Consumer {
     /// The next call of the brick, answered as stock answers it.
     pub fn batch(&mut self) -> Option<Batch> {
+        let batch = self.unanswered()?;
+        self.answer(batch.seq);
+        Some(batch)
+    }
+
+    /// The next call of the brick.
+    pub fn unanswered(&mut self) -> Option<Batch> {
         let message = self.events.next()?;
         let call = Call::decode(&message).unwrap().unwrap();
         assert_eq!((call.program, call.procedure), (event::PROGRAM, event::EVENT));
         let batch = Batch::decode(call.arguments).unwrap();
         assert_eq!(u64::from(call.xid), batch.seq + u64::from(FIRST_XID) - 1);
-        let results = BatchReply { op_ret: 0, seq: batch.seq }.encode();
+        Some(batch)
+    }
+
+    /// Answers a call.
+    pub fn answer(&mut self, seq: u64) {
+        let results = BatchReply { op_ret: 0, seq }.encode();
+        let xid = seq as u32 + FIRST_XID - 1;
         let mut reply = Vec::new();
-        Reply { xid: call.xid, outcome: Outcome::Done(&results) }.encode(&mut reply);
+        Reply { xid, outcome: Outcome::Done(&results) }.encode(&mut reply);
         // A brick that has gone does not read it.
         let _ = self.events.stream.write_all(&reply);
-        Some(batch)
     }
 
     /// Reads until `count` events have come; the calls are numbered from `seq` on.
