@@ -11,7 +11,7 @@ DESTDIR ?=
 TARGET := $(abspath $(or $(CARGO_TARGET_DIR),target))
 
 # The crates that know nothing of C: they build and pass on a machine without GlusterFS.
-PURE := gnotify-record gnotify-journal gnotify-changelog gnotify-cli
+PURE := gnotify-record gnotify-journal gnotify-changelog gnotify-channel gnotify-cli
 
 .PHONY: help
 help: ## This list
@@ -51,11 +51,12 @@ test-long: export GNOTIFY_TEST_TIMEOUT = 14400
 test-long: need ## The tests of `make test` that can go on for longer, for about an hour (root)
 	$(CARGO) build --package gnotify-cli
 	$(CARGO) test --package gnotify-journal --test 'p4_*'
-	$(CARGO) test --package gnotify --test 'p4_*' --test 'p8_*' --test 'a*' -- --include-ignored
+	$(CARGO) test --package gnotify --test 'p4_*' --test 'p8_*' --test 'a*' --test 'stock_*' \
+	    -- --include-ignored
 
 # Sanitizers are in every compiler, but said to be unstable.
 TRIPLE := x86_64-unknown-linux-gnu
-FUZZ := record statement segment ring changelog htime
+FUZZ := record statement segment ring changelog htime channel_to_brick channel_to_consumer
 FUZZ_SECONDS ?= 600
 
 .PHONY: fuzz

@@ -56,6 +56,20 @@ fn main() {
     put("htime", "whole", records.concat().as_bytes());
     put("htime", "torn", format!("{}/b/2026{}", records[0], records[1]).as_bytes());
     put("htime", "mark", b"1795160893:3");
+    // What stock sent, in pieces of a length that the first byte gives.
+    for (target, name) in [
+        ("channel_to_brick", "probe-call"),
+        ("channel_to_brick", "event-reply"),
+        ("channel_to_consumer", "probe-reply"),
+        ("channel_to_consumer", "event-call"),
+        ("channel_to_consumer", "event-call-journal"),
+    ] {
+        let message = fs::read(root.join(format!("channel/testdata/{name}.bin")));
+        let message = message.expect("a golden message");
+        for cut in [1, 255] {
+            put(target, &format!("{name}-{cut}"), &[&[cut], &message[..]].concat());
+        }
+    }
 }
 
 type Frame = (u64, u8, [u8; 4], [u8; 8], Vec<u8>);

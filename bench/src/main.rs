@@ -13,6 +13,7 @@ mod boundaries;
 mod bytes;
 mod clients;
 mod decode;
+mod events;
 mod graph;
 mod instructions;
 mod matrix;
@@ -44,6 +45,8 @@ const PARTS: &[(&str, Part)] = &[
     ("syscalls", syscalls::measure),
     ("boundaries", boundaries::measure),
     ("bytes", bytes::measure),
+    ("latency", latency::measure),
+    ("events", events::measure),
 ];
 
 /// Seconds after which the harness ends a run that hangs.
