@@ -685,6 +685,8 @@ mod crash_tests;
 #[cfg(all(test, not(loom)))]
 mod fault_tests;
 #[cfg(all(test, not(loom)))]
+mod pack_tests;
+#[cfg(all(test, not(loom)))]
 mod power_loss_tests;
 #[cfg(all(test, not(loom)))]
 mod reserve_tests;
