@@ -38,7 +38,7 @@ pub(crate) enum Command {
 #[derive(Debug, Args)]
 #[command(after_help = EXIT_STATUS)]
 pub(crate) struct Dump {
-    /// A brick's directory, or a segment (a file BRICK/.glusterfs/gnotify/*.gnj)
+    /// A brick's directory, or a segment (a file BRICK/.glusterfs/gnotify/*.gnj or *.gnz)
     #[arg(value_name = "BRICK|SEGMENT")]
     pub(crate) path: PathBuf,
 
@@ -100,7 +100,7 @@ Exit status:
 #[derive(Debug, Args)]
 #[command(after_help = VERIFIED)]
 pub(crate) struct Verify {
-    /// Directories of bricks, or segments (files BRICK/.glusterfs/gnotify/*.gnj)
+    /// Directories of bricks, or segments (files BRICK/.glusterfs/gnotify/*.gnj or *.gnz)
     #[arg(value_name = "BRICK|SEGMENT", required = true)]
     pub(crate) paths: Vec<PathBuf>,
 

@@ -152,6 +152,12 @@ impl Reader {
         self.cursor.as_ref().map(|cursor| &cursor.header)
     }
 
+    /// The file of the segment that is being read; `None` while there is none.
+    #[must_use]
+    pub fn segment_path(&self) -> Option<&Path> {
+        self.cursor.as_ref().map(|cursor| cursor.path.as_path())
+    }
+
     /// The place behind the last entry that was read, to go on from there with [`Reader::resume`]. `None`
     /// while there is no segment.
     #[must_use]
