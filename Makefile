@@ -55,7 +55,7 @@ test-long: need ## The tests of `make test` that can go on for longer, for about
 
 # Sanitizers are in every compiler, but said to be unstable.
 TRIPLE := x86_64-unknown-linux-gnu
-FUZZ := record statement segment ring
+FUZZ := record statement segment ring packed
 FUZZ_SECONDS ?= 600
 
 .PHONY: fuzz

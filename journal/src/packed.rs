@@ -10,7 +10,7 @@ pub(crate) mod codec;
 #[cfg(all(test, not(loom)))]
 mod golden_tests;
 pub(crate) mod pack;
-mod terse;
+pub(crate) mod terse;
 pub(crate) mod unpack;
 
 /// The format's version.

@@ -109,7 +109,7 @@ pub(crate) fn pack(
 }
 
 /// Writes the packed segment as `new`. Gives the file and its length.
-pub(super) fn write(
+pub(crate) fn write(
     raw: &mut Cursor,
     len: u64,
     new: &Path,

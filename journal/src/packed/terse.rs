@@ -100,6 +100,11 @@ fn put_frame(frame: &Frame<'_>, due: &mut Due, out: &mut Vec<u8>) {
 
 /// The bytes of a segment that [`write`] was given, if they are `len`.
 pub(super) fn read(terse: &[u8], number: u64, salt: u32, len: usize) -> Option<Vec<u8>> {
+    read_up_to(terse, number, salt, len).filter(|bytes| bytes.len() == len)
+}
+
+/// As [`read`], if they are `len` at most.
+pub(crate) fn read_up_to(terse: &[u8], number: u64, salt: u32, len: usize) -> Option<Vec<u8>> {
     let mut out = Vec::with_capacity(len);
     let mut due = Due::new(number);
     let mut rest = terse;
@@ -116,7 +121,7 @@ pub(super) fn read(terse: &[u8], number: u64, salt: u32, len: usize) -> Option<V
             return None;
         }
     }
-    (out.len() == len).then_some(out)
+    Some(out)
 }
 
 fn read_frame(
