@@ -31,7 +31,7 @@ fuzz_target!(|data: &[u8]| {
         }
         let named = u64::from_le_bytes(first_seq).wrapping_add(renamed);
         let name = DIR.join(format!("{named:020}.gnj"));
-        fs::write(&name, segment).expect("a file in memory");
+        fs::write(&name, &*segment).expect("a file in memory");
         read_to_end(Reader::open_segment(&name), entries(segment.len()));
         names.push(name);
     }
