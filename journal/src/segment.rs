@@ -124,11 +124,6 @@ impl Header {
     }
 }
 
-/// Whether bytes begin as a segment does that is not packed.
-pub(crate) fn is_magic(bytes: &[u8]) -> bool {
-    bytes.starts_with(MAGIC)
-}
-
 /// Reads until `into` is full or the file ends. How many bytes.
 pub(crate) fn fill_at(file: &File, into: &mut [u8], offset: u64) -> io::Result<usize> {
     let mut filled = 0;

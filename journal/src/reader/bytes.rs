@@ -34,10 +34,9 @@ impl SegmentBytes {
         }
         let file = opened.map_err(|error| ReadError::io(&path, 0, error))?;
         let mut start = [0; MAGIC.len()];
-        let filled =
-            fill_at(&file, &mut start, 0).map_err(|error| ReadError::io(&path, 0, error))?;
+        fill_at(&file, &mut start, 0).map_err(|error| ReadError::io(&path, 0, error))?;
         let named_packed = path.extension().is_some_and(|ending| ending == packed::EXTENSION);
-        if start != *MAGIC && (!named_packed || segment::is_magic(&start[..filled])) {
+        if start != *MAGIC && !named_packed {
             let header = Header::read(&file, &path)?;
             return Ok((path, SegmentBytes::Raw(file), header));
         }
