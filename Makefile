@@ -56,7 +56,7 @@ test-long: need ## The tests of `make test` that can go on for longer, for about
 
 # Sanitizers are in every compiler, but said to be unstable.
 TRIPLE := x86_64-unknown-linux-gnu
-FUZZ := record statement segment ring changelog htime channel_to_brick channel_to_consumer
+FUZZ := record statement segment ring packed changelog htime channel_to_brick channel_to_consumer
 FUZZ_SECONDS ?= 600
 
 .PHONY: fuzz

@@ -22,6 +22,8 @@ fn main() {
     for (name, path) in golden {
         let segment = fs::read(root.join(path)).expect("a golden segment");
         put("segment", name, &segment);
+        put("packed", &format!("{name}-raw"), &[&[0], &segment[..]].concat());
+        put("packed", name, &packed(&segment));
         all.extend_from_slice(&segment);
         let frames = frames(&segment);
         for (at, (kind, code, tag, time, body)) in frames.iter().enumerate() {
@@ -70,6 +72,22 @@ fn main() {
             put(target, &format!("{name}-{cut}"), &[&[cut], &message[..]].concat());
         }
     }
+}
+
+/// A packed segment, each half a block whose bytes are no frames.
+fn packed(segment: &[u8]) -> Vec<u8> {
+    let len = segment.len() as u64;
+    let (header, rest) = segment.split_at(HEADER);
+    let mut bytes = [&[1], &len.to_le_bytes()[..5], header].concat();
+    for part in rest.chunks(rest.len() / 16 * 8) {
+        let items = [&(part.len() as u32).to_le_bytes(), part].concat();
+        bytes.push(0);
+        bytes.extend_from_slice(&(part.len() as u32).to_le_bytes()[..3]);
+        bytes.extend_from_slice(&segment[40..48]);
+        bytes.extend_from_slice(&(items.len() as u16).to_le_bytes());
+        bytes.extend_from_slice(&items);
+    }
+    bytes
 }
 
 type Frame = (u64, u8, [u8; 4], [u8; 8], Vec<u8>);

@@ -43,6 +43,9 @@ pub(crate) fn dump(instance: &Instance) {
         number("slice", stats.slice);
         write("journal.segment", &stats.segment.display().to_string());
         number("segment-bytes", stats.segment_len);
+        number("segments", stats.segments);
+        number("compressed-segments", stats.packed_segments);
+        number("bytes", stats.bytes);
         number("ring-size", stats.ring_size);
         number("ring-used", stats.ring_used);
         number("dropped", stats.dropped);

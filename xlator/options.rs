@@ -81,6 +81,8 @@ rows! {
         c"Size of the journal above which its oldest segments are removed; 0: none is removed for that.";
     RETENTION_AGE c"retention-age" c"0" "0 (keep all) or 1 minute to 10 years"
         c"Age at which a segment is removed; 0: none is removed for that.";
+    COMPRESS c"compress" c"off" "on or off"
+        c"Compress segments that are not written any more. A gnotify from before it takes them for removed.";
     JOURNAL_OPENS c"journal-opens" c"off" "on or off"
         c"Record open and close as well.";
     XATTR_VALUES c"xattr-values" c"off" "on or off"
@@ -151,6 +153,7 @@ impl Options {
                 }),
                 // Not an option of ours: the storage translator's.
                 reserve: Reserve::default(),
+                compress: reader.value(&COMPRESS, parse_bool),
             },
             ring_size: reader.value(&RING_SIZE, |text| {
                 let size = parse_size(text).filter(|size| (1 << 20..=64 << 20).contains(size))?;
@@ -185,6 +188,7 @@ impl Options {
             ("durability", if self.durable_replies { "sync" } else { "interval" }.to_owned()),
             ("retention-bytes", self.limits.retention_bytes.unwrap_or(0).to_string()),
             ("retention-age", format!("{:?}", self.limits.retention_age.unwrap_or_default())),
+            ("compress", on(self.limits.compress)),
             ("journal-opens", on(self.policy.journal_opens)),
             ("xattr-values", on(self.xattr_values)),
             ("order", order.to_owned()),
@@ -252,6 +256,7 @@ mod tests {
             ("fsync-interval", "0"),
             ("retention-bytes", "1GB"),
             ("retention-age", "30d"),
+            ("compress", "on"),
             ("xattr-values", "on"),
             ("brick-path", "/bricks/b"),
         ]);
@@ -263,6 +268,7 @@ mod tests {
         assert_eq!(options.limits.fsync_interval, Duration::ZERO);
         assert_eq!(options.limits.retention_bytes, Some(1 << 30));
         assert_eq!(options.limits.retention_age, Some(Duration::from_secs(30 * 86_400)));
+        assert!(options.limits.compress);
         assert_eq!(options.ring_size, 2 << 20);
         assert_eq!(options.brick_path, Some(PathBuf::from("/bricks/b")));
     }
@@ -278,6 +284,7 @@ mod tests {
             ("fsync-interval", "-1"),
             ("retention-bytes", "1MB"),
             ("retention-age", "1"),
+            ("compress", "zstd"),
             ("brick-path", "here"),
             ("ring-dir", ""),
         ];

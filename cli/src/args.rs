@@ -38,7 +38,7 @@ pub(crate) enum Command {
 #[derive(Debug, Args)]
 #[command(after_help = EXIT_STATUS)]
 pub(crate) struct Dump {
-    /// A brick's directory, a segment (a file BRICK/.glusterfs/gnotify/*.gnj), or of a changelog a slice, an index or
+    /// A brick's directory, a segment (a file BRICK/.glusterfs/gnotify/*.gnj or *.gnz), or of a changelog a slice, an index or
     /// all (a directory BRICK/.glusterfs/changelogs)
     #[arg(value_name = "BRICK|SEGMENT|CHANGELOG")]
     pub(crate) path: PathBuf,
@@ -101,7 +101,7 @@ Exit status:
 #[derive(Debug, Args)]
 #[command(after_help = VERIFIED)]
 pub(crate) struct Verify {
-    /// Directories of bricks, segments (files BRICK/.glusterfs/gnotify/*.gnj), slices and indexes of changelogs, or
+    /// Directories of bricks, segments (files BRICK/.glusterfs/gnotify/*.gnj or *.gnz), slices and indexes of changelogs, or
     /// directories of them (BRICK/.glusterfs/changelogs)
     #[arg(value_name = "BRICK|SEGMENT|CHANGELOG", required = true)]
     pub(crate) paths: Vec<PathBuf>,

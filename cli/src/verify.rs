@@ -4,6 +4,7 @@
 
 mod bytes;
 mod chain;
+mod packed;
 pub(crate) mod report;
 mod scan;
 
@@ -66,7 +67,8 @@ fn verify(source: &Source, report: &mut Report) -> Result<Option<Status>, Error>
 
 /// A segment without the others of its journal.
 fn segment(path: &Path, report: &mut Report) -> Result<Option<Status>, Error> {
-    let named = path.file_name().and_then(|name| number_of(name.to_str()?));
+    let named = path.file_name().and_then(|name| name.to_str());
+    let named = named.and_then(|name| number_of(name).or(packed_number_of(name)));
     let place = Place { named, sealed: false };
     match scan::segment(report, &mut Chain::default(), path, place) {
         Err(Error::Read(error)) if is_damage(&error) => {
@@ -201,19 +203,32 @@ impl Listing {
             }
         };
         let mut listing = Listing { segments: Vec::new(), aside: Vec::new(), locked: false };
-        for entry in fs::read_dir(dir).map_err(failed)? {
-            let name = entry.map_err(failed)?.file_name();
-            let Some(text) = name.to_str() else { continue };
-            let path = dir.join(text);
-            if let Some(first_seq) = number_of(text) {
-                listing.segments.push((first_seq, path));
-            } else if text.strip_suffix(".damaged").and_then(number_of).is_some() {
-                listing.aside.push(path);
-            } else if text == "lock" {
-                listing.locked = true;
+        let mut packed = Vec::new();
+        // Twice, so that a segment that is packed meanwhile is seen under one of its names.
+        for of_packed in [false, true] {
+            for entry in fs::read_dir(dir).map_err(failed)? {
+                let name = entry.map_err(failed)?.file_name();
+                let Some(text) = name.to_str() else { continue };
+                let path = dir.join(text);
+                if of_packed {
+                    packed.extend(packed_number_of(text).map(|first_seq| (first_seq, path)));
+                } else if let Some(first_seq) = number_of(text) {
+                    listing.segments.push((first_seq, path));
+                } else if text.strip_suffix(".damaged").is_some_and(is_segment) {
+                    listing.aside.push(path);
+                } else if text == "lock" {
+                    listing.locked = true;
+                }
             }
         }
         listing.segments.sort();
+        // Where a segment is there both packed and not, it is the other one that counts.
+        for (first_seq, path) in packed {
+            let at = listing.segments.binary_search_by_key(&first_seq, |(first_seq, _)| *first_seq);
+            if let Err(at) = at {
+                listing.segments.insert(at, (first_seq, path));
+            }
+        }
         listing.aside.sort();
         Ok(listing)
     }
@@ -221,7 +236,19 @@ impl Listing {
 
 /// The number that a segment's name is made of.
 fn number_of(name: &str) -> Option<u64> {
-    let digits = name.strip_suffix(".gnj")?;
+    number(name.strip_suffix(".gnj")?)
+}
+
+/// As [`number_of`], of a packed one.
+fn packed_number_of(name: &str) -> Option<u64> {
+    number(name.strip_suffix(".gnz")?)
+}
+
+fn is_segment(name: &str) -> bool {
+    number_of(name).or(packed_number_of(name)).is_some()
+}
+
+fn number(digits: &str) -> Option<u64> {
     let numeric = digits.len() == 20 && digits.bytes().all(|byte| byte.is_ascii_digit());
     if numeric { digits.parse().ok() } else { None }
 }

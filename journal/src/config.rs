@@ -52,10 +52,14 @@ pub struct Limits {
     pub retention_age: Option<Duration>,
     /// What is kept free on the brick. Where retention is on, the oldest segments make room first.
     pub reserve: Reserve,
+    /// Whether segments that are not written any more are compressed, by a thread of its own. Readers do not
+    /// notice; a gnotify that knows format version 1 alone takes them for trimmed.
+    pub compress: bool,
 }
 
 impl Default for Limits {
-    /// 64 MiB, and stock's 15 and 5 seconds; nothing is removed, and one percent of the brick is kept free.
+    /// 64 MiB, and stock's 15 and 5 seconds; nothing is removed nor compressed, and one percent of the brick is
+    /// kept free.
     fn default() -> Limits {
         Limits {
             segment_size: 64 << 20,
@@ -64,6 +68,7 @@ impl Default for Limits {
             retention_bytes: None,
             retention_age: None,
             reserve: Reserve::default(),
+            compress: false,
         }
     }
 }

@@ -9,6 +9,7 @@ use std::io;
 use std::os::unix::fs::{DirBuilderExt, FileExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::SystemTime;
 
 use crate::segment::{self, HEADER, Header};
 
@@ -37,10 +38,7 @@ impl SegmentFile {
     /// Makes the segment of `header` in `dir`.
     pub(crate) fn create(dir: &Path, header: &Header) -> io::Result<SegmentFile> {
         let path = segment::path(dir, header.first_seq);
-        let mut new = path.clone().into_os_string();
-        new.push(".");
-        new.push(UNFINISHED);
-        let new = PathBuf::from(new);
+        let new = unfinished(&path);
         let made = SegmentFile::create_as(&new, &path, header);
         if made.is_err() {
             // Nothing refers to it; where it cannot be removed now, the next start does.
@@ -50,15 +48,7 @@ impl SegmentFile {
     }
 
     fn create_as(new: &Path, path: &Path, header: &Header) -> io::Result<SegmentFile> {
-        step()?;
-        let file = OpenOptions::new()
-            .read(true)
-            .write(true)
-            .create(true)
-            .truncate(true)
-            .mode(0o600)
-            .open(new)?;
-        did(|| Did::Made(&file, new));
+        let file = make(new)?;
         write_whole(&file, &header.encode(), 0).map_err(|error| error.source)?;
         rename(new, path)?;
         let (path, file) = (path.to_owned(), Arc::new(file));
@@ -108,7 +98,36 @@ pub(crate) fn make_private_dir(dir: &Path) -> io::Result<()> {
     }
 }
 
-fn write_whole(file: &File, bytes: &[u8], offset: u64) -> Result<(), WriteError> {
+/// The name of a file while it is made.
+pub(crate) fn unfinished(path: &Path) -> PathBuf {
+    let mut new = path.to_owned().into_os_string();
+    new.push(".");
+    new.push(UNFINISHED);
+    PathBuf::from(new)
+}
+
+/// Makes an empty file that is its owner's alone.
+pub(crate) fn make(path: &Path) -> io::Result<File> {
+    step()?;
+    let file = OpenOptions::new()
+        .read(true)
+        .write(true)
+        .create(true)
+        .truncate(true)
+        .mode(0o600)
+        .open(path)?;
+    did(|| Did::Made(&file, path));
+    Ok(file)
+}
+
+/// Sets when a file was written last.
+pub(crate) fn set_modified(file: &File, time: SystemTime) -> io::Result<()> {
+    step()?;
+    file.set_modified(time)
+}
+
+/// Writes all of `bytes` at `offset`.
+pub(crate) fn write_whole(file: &File, bytes: &[u8], offset: u64) -> Result<(), WriteError> {
     let mut written = 0;
     while written < bytes.len() {
         let rest = torn(&bytes[written..]);

@@ -27,7 +27,7 @@ pub(crate) enum Kind {
 }
 
 impl Kind {
-    fn from_bits(bits: u64) -> Option<Kind> {
+    pub(crate) fn from_bits(bits: u64) -> Option<Kind> {
         match bits & 0xf {
             1 => Some(Kind::Record),
             2 => Some(Kind::Statement),

@@ -20,6 +20,7 @@ use crate::frame::{Draft, Kind};
 use crate::group_commit::{Door, GroupCommit};
 use crate::home::Home;
 use crate::journal_thread::JournalThread;
+use crate::pack_thread::{PackThread, Packing};
 use crate::recovery::{self, Resumed, Surroundings};
 use crate::retention::Retention;
 use crate::ring::file::{self, Identity};
@@ -47,6 +48,7 @@ const FLUSH_NAP: Duration = Duration::from_millis(1);
 /// Dropping it stops it, as [`Journal::stop`] does.
 pub struct Journal {
     shared: Arc<Shared>,
+    dir: PathBuf,
     ring_path: PathBuf,
     /// None when it is stopped.
     running: Mutex<Option<Running>>,
@@ -55,6 +57,8 @@ pub struct Journal {
 struct Running {
     journal: JoinHandle<bool>,
     sync: JoinHandle<()>,
+    /// Started when segments are first to be compressed.
+    pack: Option<JoinHandle<()>>,
     /// Held for their locks.
     _lock: File,
     _ring_lock: file::Locked,
@@ -67,15 +71,25 @@ pub(crate) struct Shared {
     pub(crate) slices: Slices,
     pub(crate) syncer: Syncer,
     pub(crate) commit: GroupCommit,
+    pub(crate) packing: Packing,
     pub(crate) host: Arc<dyn Host>,
     limits: Mutex<Limits>,
-    segment: Mutex<(PathBuf, u64)>,
+    segment: Mutex<Live>,
     io_errors: AtomicU64,
     sealed_segments: AtomicU64,
     sealed_bytes: AtomicU64,
+    packed_segments: AtomicU64,
     stopping: AtomicBool,
     start_id: u64,
     epoch: [u8; 16],
+}
+
+/// The segment that is being written.
+#[derive(Debug, Clone)]
+struct Live {
+    path: PathBuf,
+    first_seq: u64,
+    len: u64,
 }
 
 /// What became of an append.
@@ -109,7 +123,9 @@ pub struct Stats {
     pub segment_len: u64,
     /// Segments of the journal, this one included.
     pub segments: u64,
-    /// Their bytes.
+    /// How many of them are compressed.
+    pub packed_segments: u64,
+    /// Their bytes on the brick.
     pub bytes: u64,
     /// The running slice.
     pub slice: u64,
@@ -238,6 +254,24 @@ impl Journal {
         *lock(&self.shared.limits) = limits;
         self.shared.syncer.set_interval(limits.fsync_interval);
         self.shared.bell.wake();
+        if limits.compress {
+            self.start_packing();
+        }
+    }
+
+    /// Starts the thread that packs, where it does not run yet.
+    fn start_packing(&self) {
+        let mut running = lock(&self.running);
+        if let Some(Running { pack: pack @ None, .. }) = &mut *running {
+            match spawn_pack(&self.shared, &self.dir) {
+                Ok(thread) => *pack = Some(thread),
+                Err(error) => self.shared.host.log(
+                    Level::Warning,
+                    &format!("journal: segments stay uncompressed: cannot start a thread: {error}"),
+                ),
+            }
+        }
+        self.shared.packing.wake();
     }
 
     /// Waits until what was appended before is in the segment, or written off in an outage; at most
@@ -261,7 +295,7 @@ impl Journal {
     #[must_use]
     pub fn stats(&self) -> Stats {
         let shared = &self.shared;
-        let (segment, segment_len) = lock(&shared.segment).clone();
+        let Live { path: segment, len: segment_len, .. } = lock(&shared.segment).clone();
         Stats {
             // In this order, so that the one is never above the other.
             drained_seq: shared.ring.consumed(),
@@ -271,6 +305,7 @@ impl Journal {
             dropped: shared.ring.dropped(),
             io_errors: shared.io_errors.load(Ordering::Relaxed),
             segments: 1 + shared.sealed_segments.load(Ordering::Relaxed),
+            packed_segments: shared.packed_segments.load(Ordering::Relaxed),
             bytes: segment_len + shared.sealed_bytes.load(Ordering::Relaxed),
             segment,
             segment_len,
@@ -287,11 +322,16 @@ impl Journal {
         let Some(running) = lock(&self.running).take() else { return true };
         // While the journal still carries and syncs what they wait for.
         self.shared.commit.stop();
+        self.shared.packing.stop();
         self.shared.stopping.store(true, Ordering::SeqCst);
         self.shared.bell.wake();
         let whole = running.journal.join().unwrap_or(false);
         self.shared.syncer.stop();
         let synced = running.sync.join().is_ok();
+        if let Some(pack) = running.pack {
+            // A panic was logged, and costs nothing but space.
+            let _ = pack.join();
+        }
         // A fop that ends later leaves its record there, and if there is a kill, its note.
         if whole && !self.shared.ring.is_in_flight() {
             // Where it stays, the next start sees by the STOP that it is of no use.
@@ -342,15 +382,22 @@ impl Shared {
 
     pub(crate) fn set_segment(&self, segment: &SegmentFile) {
         let mut known = lock(&self.segment);
-        if known.0 != segment.path {
-            known.0.clone_from(&segment.path);
+        if known.path != segment.path {
+            known.path.clone_from(&segment.path);
         }
-        known.1 = segment.len;
+        known.first_seq = segment.header.first_seq;
+        known.len = segment.len;
+    }
+
+    /// The first number of the segment that is being written: those with lower ones are not any more.
+    pub(crate) fn live(&self) -> u64 {
+        lock(&self.segment).first_seq
     }
 
     pub(crate) fn set_sealed(&self, retention: &Retention) {
         self.sealed_segments.store(retention.len() as u64, Ordering::Relaxed);
         self.sealed_bytes.store(retention.bytes(), Ordering::Relaxed);
+        self.packed_segments.store(retention.packed() as u64, Ordering::Relaxed);
     }
 
     pub(crate) fn count_io_error(&self) {
@@ -407,6 +454,7 @@ impl Ready {
             image: former.as_ref().and_then(|(_, image)| image.as_ref()),
             boot_id,
             now,
+            reserve: config.limits.reserve,
             host: &*config.host,
         })?;
         let home = Home::of(dir);
@@ -464,12 +512,18 @@ impl Ready {
             slices: Slices::new(),
             syncer: Syncer::new(limits.fsync_interval),
             commit: GroupCommit::new(),
+            packing: Packing::default(),
             host: Arc::clone(&config.host),
             limits: Mutex::new(limits),
-            segment: Mutex::new((self.segment.path.clone(), self.segment.len)),
+            segment: Mutex::new(Live {
+                path: self.segment.path.clone(),
+                first_seq: self.segment.header.first_seq,
+                len: self.segment.len,
+            }),
             io_errors: AtomicU64::new(0),
             sealed_segments: AtomicU64::new(0),
             sealed_bytes: AtomicU64::new(0),
+            packed_segments: AtomicU64::new(0),
             stopping: AtomicBool::new(false),
             start_id: self.start_id,
             epoch,
@@ -498,31 +552,32 @@ impl Ready {
                 return Err(spawned(error));
             }
         };
-        Ok(Journal {
+        let running = Running { journal, sync, pack: None, _lock: lock, _ring_lock: ring_lock };
+        let journal = Journal {
             shared,
+            dir: config.dir,
             ring_path: config.ring,
-            running: Mutex::new(Some(Running {
-                journal,
-                sync,
-                _lock: lock,
-                _ring_lock: ring_lock,
-            })),
-        })
+            running: Mutex::new(Some(running)),
+        };
+        if config.limits.compress {
+            journal.start_packing();
+        }
+        Ok(journal)
     }
 }
 
 fn spawn_journal(shared: &Arc<Shared>, mut worker: JournalThread) -> io::Result<JoinHandle<bool>> {
     let shared = Arc::clone(shared);
-    thread::Builder::new()
-        .name("gnotify-jnl".to_owned())
-        .spawn(move || guarded(&shared, "the journal thread", || worker.run()).unwrap_or(false))
+    thread::Builder::new().name("gnotify-jnl".to_owned()).spawn(move || {
+        guarded(&shared, "the journal thread", LOST, || worker.run()).unwrap_or(false)
+    })
 }
 
 fn spawn_sync(shared: &Arc<Shared>) -> io::Result<JoinHandle<()>> {
     let shared = Arc::clone(shared);
     thread::Builder::new().name("gnotify-sync".to_owned()).spawn(move || {
         let mut failing = false;
-        guarded(&shared, "the sync thread", || {
+        guarded(&shared, "the sync thread", LOST, || {
             shared.syncer.run(|waiting, result| {
                 let Err(error) = result else {
                     failing = false;
@@ -545,8 +600,20 @@ fn spawn_sync(shared: &Arc<Shared>) -> io::Result<JoinHandle<()>> {
     })
 }
 
-/// Runs a thread's work. A panic of ours must not go unnoticed, nor take the host down.
-fn guarded<T>(shared: &Shared, what: &str, work: impl FnOnce() -> T) -> Option<T> {
+fn spawn_pack(shared: &Arc<Shared>, dir: &Path) -> io::Result<JoinHandle<()>> {
+    let mut worker = PackThread::new(Arc::clone(shared), dir.to_owned());
+    let shared = Arc::clone(shared);
+    thread::Builder::new().name("gnotify-pack".to_owned()).spawn(move || {
+        let stays = "nothing is lost, segments stay uncompressed";
+        guarded(&shared, "the thread that compresses segments", stays, || worker.run());
+    })
+}
+
+/// What it means that one of the threads has ended that entries need.
+const LOST: &str = "entries stay in the ring until it is full, then they are lost and counted";
+
+/// Runs a thread's work. A panic of ours must not go unnoticed, nor take the host down. `so` says what it means.
+fn guarded<T>(shared: &Shared, what: &str, so: &str, work: impl FnOnce() -> T) -> Option<T> {
     let work = || {
         shared.host.thread_started();
         work()
@@ -559,8 +626,8 @@ fn guarded<T>(shared: &Shared, what: &str, work: impl FnOnce() -> T) -> Option<T
             shared.host.log(
                 Level::Error,
                 &format!(
-                    "journal: {what} has panicked ({}); entries stay in the ring until it is full, \
-                     then they are lost and counted: restart the brick, and report this as a bug",
+                    "journal: {what} has panicked ({}); {so}: restart the brick, and report this as a \
+                     bug",
                     text.unwrap_or("no message")
                 ),
             );
@@ -570,7 +637,7 @@ fn guarded<T>(shared: &Shared, what: &str, work: impl FnOnce() -> T) -> Option<T
 }
 
 /// Whether the brick's storage reserve leaves room for so many bytes.
-fn room(dir: &Path, reserve: Reserve, bytes: u64) -> io::Result<()> {
+pub(crate) fn room(dir: &Path, reserve: Reserve, bytes: u64) -> io::Result<()> {
     let Some(there) = dir.ancestors().find_map(|above| File::open(above).ok()) else {
         // What comes next will say why.
         return Ok(());
@@ -617,6 +684,8 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 mod crash_tests;
 #[cfg(all(test, not(loom)))]
 mod fault_tests;
+#[cfg(all(test, not(loom)))]
+mod pack_tests;
 #[cfg(all(test, not(loom)))]
 mod power_loss_tests;
 #[cfg(all(test, not(loom)))]

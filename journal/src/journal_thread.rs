@@ -108,6 +108,7 @@ impl JournalThread {
                 Err(RingDamaged) => return self.give_up(),
             };
             self.end_slice_when_due();
+            self.heed_packed();
             self.trim_when_due();
             match step {
                 Step::Carried => self.active = Instant::now(),
@@ -237,6 +238,7 @@ impl JournalThread {
                 self.shared.syncer.written(&self.dir, &self.dir_file);
                 self.shared.set_segment(&self.segment);
                 self.shared.set_sealed(&self.retention);
+                self.shared.packing.wake();
                 true
             }
             Err(error) => {
@@ -296,6 +298,18 @@ impl JournalThread {
                 return false;
             }
         }
+    }
+
+    /// Counts the segments that were packed with the bytes that they have now.
+    pub(crate) fn heed_packed(&mut self) {
+        let packed = self.shared.packing.take();
+        if packed.is_empty() {
+            return;
+        }
+        for (first_seq, bytes) in packed {
+            self.retention.pack(&self.dir, first_seq, bytes);
+        }
+        self.shared.set_sealed(&self.retention);
     }
 
     pub(crate) fn trim_when_due(&mut self) {

@@ -28,6 +28,8 @@ mod journal_thread;
 #[cfg(all(test, loom))]
 mod loom_models;
 mod outage;
+mod pack_thread;
+mod packed;
 mod reader;
 mod recovery;
 mod retention;

@@ -4,6 +4,7 @@
 //! number of them can stand beside the writer. It accounts for every number from its first entry on:
 //! where bytes are damaged or a segment is gone, it says so with a gap of its own, and goes on behind.
 
+mod bytes;
 mod cursor;
 mod error;
 
@@ -19,6 +20,7 @@ use crate::entry::{Entry, Place, What};
 use crate::frame::Kind;
 use crate::segment::{self, Header};
 use crate::statement::{self, Cause, Gap, Statement};
+pub(crate) use bytes::SegmentBytes;
 pub(crate) use cursor::{Cursor, Found};
 pub use error::ReadError;
 
@@ -30,6 +32,8 @@ pub struct Reader {
     /// Whether there are other segments to go on with.
     whole: bool,
     cursor: Option<Cursor>,
+    /// The number that the name of its segment says, which may have been renamed.
+    named: Option<u64>,
     /// The lowest number that is not accounted for; 0 before the first segment.
     expected: u64,
     /// Time of the last entry.
@@ -74,7 +78,7 @@ impl Reader {
     /// version of the format.
     pub fn open_segment(path: &Path) -> Result<Reader, ReadError> {
         let mut reader = Reader::at(path, false);
-        reader.enter(Cursor::open(path)?);
+        reader.enter(Cursor::open(path)?, None);
         Ok(reader)
     }
 
@@ -83,6 +87,7 @@ impl Reader {
             path: path.to_owned(),
             whole,
             cursor: None,
+            named: None,
             expected: 0,
             time: 0,
             missing: None,
@@ -106,16 +111,16 @@ impl Reader {
         for first_seq in self.list()?.into_iter().filter(|first_seq| *first_seq >= self.expected) {
             match Cursor::open(&segment::path(&self.path, first_seq)) {
                 // What stands in the segments before was written before this one was made.
-                Ok(cursor) if cursor.header.created <= time => best = Some(cursor),
+                Ok(cursor) if cursor.header.created <= time => best = Some((cursor, first_seq)),
                 Ok(_) => break,
                 // A damaged or removed one is told when it is reached.
                 Err(ReadError::DamagedHeader { .. } | ReadError::NotFound { .. }) => {}
                 Err(error) => return Err(error),
             }
         }
-        if let Some(cursor) = best {
+        if let Some((cursor, named)) = best {
             self.expected = 0;
-            self.enter(cursor);
+            self.enter(cursor, Some(named));
         }
         Ok(())
     }
@@ -147,6 +152,12 @@ impl Reader {
         self.cursor.as_ref().map(|cursor| &cursor.header)
     }
 
+    /// The file of the segment that is being read; `None` while there is none.
+    #[must_use]
+    pub fn segment_path(&self) -> Option<&Path> {
+        self.cursor.as_ref().map(|cursor| cursor.path.as_path())
+    }
+
     /// The place behind the last entry that was read, to go on from there with [`Reader::resume`]. `None`
     /// while there is no segment.
     #[must_use]
@@ -164,7 +175,8 @@ impl Reader {
     /// As [`Reader::open`].
     pub fn resume(path: &Path, from: &crate::Cursor) -> Result<(Reader, Resume), ReadError> {
         let mut reader = Reader::open(path)?;
-        let headers = reader.headers()?;
+        let segments = reader.headers()?;
+        let headers: Vec<Header> = segments.iter().map(|(_, header)| *header).collect();
         if headers.last().is_none_or(|newest| newest.epoch != from.epoch) {
             return Ok((reader, Resume::StartedAfresh));
         }
@@ -177,13 +189,13 @@ impl Reader {
                     && headers.last().is_some_and(|newest| newest.start_id > from.start_id)
             }
         };
-        let before = headers.iter().rfind(|header| header.first_seq < from.seq);
+        let before = segments.iter().rfind(|(_, header)| header.first_seq < from.seq);
         let resume = match before {
-            Some(header) => reader.go_behind(header.first_seq, from, fits)?,
+            Some((named, _)) => reader.go_behind(*named, from, fits)?,
             None if !fits => Resume::Rewound,
             None => {
-                let first = headers[0].first_seq;
-                reader.reenter(first)?;
+                let (named, Header { first_seq: first, .. }) = segments[0];
+                reader.reenter(named)?;
                 if first == from.seq {
                     Resume::Continued
                 } else {
@@ -201,12 +213,12 @@ impl Reader {
         Ok((reader, resume))
     }
 
-    /// The headers of the segments that can be read, oldest first.
-    fn headers(&self) -> Result<Vec<Header>, ReadError> {
+    /// The headers of the segments that can be read, with the numbers of their names, oldest first.
+    fn headers(&self) -> Result<Vec<(u64, Header)>, ReadError> {
         let mut headers = Vec::new();
         for first_seq in self.list()? {
             match Cursor::open(&segment::path(&self.path, first_seq)) {
-                Ok(cursor) => headers.push(cursor.header),
+                Ok(cursor) => headers.push((first_seq, cursor.header)),
                 Err(ReadError::DamagedHeader { .. } | ReadError::NotFound { .. }) => {}
                 Err(error) => return Err(error),
             }
@@ -214,23 +226,23 @@ impl Reader {
         Ok(headers)
     }
 
-    /// Begins anew with the segment that begins with `first_seq`.
-    fn reenter(&mut self, first_seq: u64) -> Result<(), ReadError> {
-        let cursor = Cursor::open(&segment::path(&self.path, first_seq))?;
+    /// Begins anew with the segment of the name `named`.
+    fn reenter(&mut self, named: u64) -> Result<(), ReadError> {
+        let cursor = Cursor::open(&segment::path(&self.path, named))?;
         *self = Reader::at(&self.path, true);
-        self.enter(cursor);
+        self.enter(cursor, Some(named));
         Ok(())
     }
 
-    /// Reads from `first_seq` on until the next entry is that of the cursor `to`. `fits` says what the starts
+    /// Reads the segment of the name `named`, and on, until the next entry is that of the cursor `to`. `fits` says what the starts
     /// tell of it.
     fn go_behind(
         &mut self,
-        first_seq: u64,
+        named: u64,
         to: &crate::Cursor,
         fits: bool,
     ) -> Result<Resume, ReadError> {
-        self.reenter(first_seq)?;
+        self.reenter(named)?;
         while self.expected < to.seq {
             match self.next() {
                 Ok(Some(_)) | Err(ReadError::BadRecord { .. } | ReadError::BadStatement { .. }) => {
@@ -361,7 +373,8 @@ impl Reader {
         if !self.whole {
             return Ok(false);
         }
-        let current = self.cursor.as_ref().map(|cursor| cursor.header.first_seq);
+        // By their names, each of which is come to once, whatever its header says.
+        let current = self.named;
         let segments = self.list()?;
         let mut later = segments.iter().filter(|first_seq| Some(**first_seq) > current).peekable();
         if later.peek().is_none() {
@@ -382,7 +395,7 @@ impl Reader {
                     if epoch.is_some_and(|epoch| epoch != cursor.header.epoch) {
                         return Err(ReadError::StartedAfresh { path: self.path.clone() });
                     }
-                    self.enter(cursor);
+                    self.enter(cursor, Some(*first_seq));
                     return Ok(true);
                 }
                 // Trimmed since it was listed.
@@ -400,7 +413,7 @@ impl Reader {
         Ok(false)
     }
 
-    fn enter(&mut self, cursor: Cursor) {
+    fn enter(&mut self, cursor: Cursor, named: Option<u64>) {
         let first_seq = cursor.header.first_seq;
         if let Some(old) = &mut self.cursor
             && self.missing.is_none()
@@ -418,24 +431,23 @@ impl Reader {
         // A segment repeats what is needed to read it alone.
         self.clients.clear();
         self.cursor = Some(cursor);
+        self.named = named;
     }
 
     fn list(&self) -> Result<Vec<u64>, ReadError> {
-        segment::list(&self.path, segment::EXTENSION)
-            .map_err(|error| ReadError::io(&self.path, 0, error))
+        segment::numbers(&self.path).map_err(|error| ReadError::io(&self.path, 0, error))
     }
 
     /// A segment that was removed, with no later one but others, is one of another journal.
     fn check_afresh(&self, segments: &[u64]) -> Result<(), ReadError> {
         let Some(cursor) = &self.cursor else { return Ok(()) };
         let here = fs::metadata(&cursor.path).map(|metadata| metadata.ino()).ok();
-        // It may also have been moved away with the whole epoch.
-        let removed = cursor.file.metadata().is_ok_and(|metadata| Some(metadata.ino()) != here);
+        // It may also have been packed, or moved away with the whole epoch.
+        let removed =
+            cursor.bytes.file().metadata().is_ok_and(|metadata| Some(metadata.ino()) != here);
         let Some(first_seq) = segments.first().filter(|_| removed) else { return Ok(()) };
-        let other = fs::File::open(segment::path(&self.path, *first_seq))
-            .ok()
-            .and_then(|file| Header::read(&file, &self.path).ok());
-        if other.is_some_and(|other| other.epoch != cursor.header.epoch) {
+        let other = SegmentBytes::open(&segment::path(&self.path, *first_seq));
+        if other.is_ok_and(|(_, _, other)| other.epoch != cursor.header.epoch) {
             return Err(ReadError::StartedAfresh { path: self.path.clone() });
         }
         Ok(())

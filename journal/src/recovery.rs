@@ -13,31 +13,39 @@
 //!   nothing. It could only be made when the segment had been brought up to date. (Or somebody has
 //!   removed its segment by hand: then its numbers are told as a gap.)
 //! - A segment with a damaged header is set aside under a name that still tells its first number.
+//! - Where the newest segment is packed (later ones held nothing, or were set aside or removed), it is unpacked
+//!   first, under the name of a segment that is being made. Where a segment is there both packed and not, it counts,
+//!   and what is packed is removed: packing ends with removing the segment, unpacking with removing what was packed.
 //! - A clean stop writes STOP, syncs, and removes the ring last. It stays where fops are in flight: what they
 //!   append behind STOP, or were about to change, comes from it.
 
-use std::fs;
-use std::path::Path;
+use std::fs::{self, File};
+use std::io;
+use std::path::{Path, PathBuf};
 
 use gnotify_record::codec;
 
-use crate::disk::{SegmentFile, UNFINISHED, make_private_dir, remove, rename, sync};
+use crate::disk::{
+    SegmentFile, UNFINISHED, make, make_private_dir, remove, rename, sync, unfinished, write_whole,
+};
 use crate::frame::Kind;
 use crate::home::Home;
+use crate::journal::room;
+use crate::packed;
 use crate::reader::{Cursor, ReadError};
 use crate::ring::file::Image;
 use crate::ring::{Recovered, recover};
 use crate::segment::{self, EXTENSION};
 use crate::statement::{self, Cause, Gap, How, Statement};
-use crate::{Host, Level, OpenError};
+use crate::{Host, Level, OpenError, Reserve};
 
 /// How many numbers are passed over where the last ones are not known, after a power loss or damage.
 /// Consumers may have seen entries that were not on disk yet; their numbers must not come again. At
 /// 100,000 records a second they last for three hours without an fsync.
 const SKIP: u64 = 1 << 30;
 
-/// The ending of a segment that is set aside.
-const ASIDE: &str = "gnj.damaged";
+/// The endings of segments that are set aside.
+const ASIDE: [&str; 2] = ["gnj.damaged", "gnz.damaged"];
 
 /// Where a new start begins.
 #[derive(Debug, PartialEq, Eq)]
@@ -71,23 +79,25 @@ pub(crate) struct Surroundings<'a> {
     pub(crate) image: Option<&'a Image>,
     pub(crate) boot_id: [u8; 16],
     pub(crate) now: u64,
+    pub(crate) reserve: Reserve,
     pub(crate) host: &'a dyn Host,
 }
 
 /// Brings the last segment up to date. The caller holds the locks of the journal and of the ring.
 pub(crate) fn resume(around: &Surroundings<'_>) -> Result<Resumed, OpenError> {
     remove_unfinished(around.dir)?;
-    let list = |ending| {
-        segment::list(around.dir, ending)
-            .map_err(|error| OpenError::io("list the journal", around.dir, error))
-    };
-    let mut segments = list(EXTENSION)?;
-    let mut aside = list(ASIDE)?;
+    remove_packed_twins(around.dir)?;
+    let listed = |error| OpenError::io("list the journal", around.dir, error);
+    let mut segments = segment::numbers(around.dir).map_err(listed)?;
+    let mut aside = Vec::new();
+    for ending in ASIDE {
+        aside.extend(segment::list(around.dir, ending).map_err(listed)?);
+    }
     while let Some(first_seq) = segments.pop() {
         let path = segment::path(around.dir, first_seq);
-        let tail = match Cursor::open(&path) {
+        let tail = match open_tail(around, &path)? {
             Ok(cursor) => Tail::read(cursor).map_err(OpenError::Unreadable)?,
-            Err(ReadError::DamagedHeader { .. }) => {
+            Err(ReadError::DamagedHeader { path }) => {
                 set_aside(&path, around.host)?;
                 aside.push(first_seq);
                 continue;
@@ -99,6 +109,55 @@ pub(crate) fn resume(around: &Surroundings<'_>) -> Result<Resumed, OpenError> {
         }
     }
     Ok(Resumed::FIRST)
+}
+
+/// Opens the newest segment, unpacked where it was packed: it is gone on with.
+fn open_tail(
+    around: &Surroundings<'_>,
+    path: &Path,
+) -> Result<Result<Cursor, ReadError>, OpenError> {
+    let mut cursor = match Cursor::open(path) {
+        Ok(cursor) if cursor.bytes.is_packed() => cursor,
+        opened => return Ok(opened),
+    };
+    let failed = |error| OpenError::io("unpack the newest segment", path, error);
+    let (packed, new) = (cursor.path.clone(), unfinished(path));
+    let write = |cursor: &mut Cursor| -> io::Result<()> {
+        let (mut bytes, mut at) = (vec![0; 1 << 20], 0);
+        let len = cursor.bytes.len()?;
+        room(around.dir, around.reserve, len)?;
+        let file = make(&new)?;
+        while at < len {
+            let filled = cursor.bytes.fill_at(&mut bytes, at)?;
+            if filled == 0 {
+                return Err(io::ErrorKind::UnexpectedEof.into());
+            }
+            write_whole(&file, &bytes[..filled], at).map_err(|error| error.source)?;
+            at += filled as u64;
+        }
+        sync(&file)?;
+        rename(&new, path)?;
+        sync(&File::open(around.dir)?)?;
+        remove(&packed)
+    };
+    write(&mut cursor).map_err(failed)?;
+    Ok(Cursor::open(path))
+}
+
+/// Where a segment is there both packed and not, a kill came before one of them was removed.
+fn remove_packed_twins(dir: &Path) -> Result<(), OpenError> {
+    let listed = |error| OpenError::io("list the journal", dir, error);
+    for first_seq in segment::list(dir, packed::EXTENSION).map_err(listed)? {
+        let path = segment::path(dir, first_seq);
+        let twin = path.with_extension(packed::EXTENSION);
+        if path.exists() {
+            // The segment's own name must not be lost with the one that is taken away.
+            File::open(dir).and_then(|dir| sync(&dir)).and_then(|()| remove(&twin)).map_err(
+                |error| OpenError::io("remove what is not packed to the end", &twin, error),
+            )?;
+        }
+    }
+    Ok(())
 }
 
 /// The end of a segment.
@@ -254,7 +313,9 @@ fn remove_empty(path: &Path) -> Result<(), OpenError> {
 
 /// A segment whose header is damaged cannot be gone on with, nor verified; it is kept for a person to see.
 fn set_aside(path: &Path, host: &dyn Host) -> Result<(), OpenError> {
-    let aside = path.with_extension(ASIDE);
+    let mut aside = path.to_owned().into_os_string();
+    aside.push(".damaged");
+    let aside = PathBuf::from(aside);
     rename(path, &aside)
         .map_err(|error| OpenError::io("set the damaged segment aside", path, error))?;
     host.log(
@@ -275,7 +336,8 @@ pub(crate) fn move_away(dir: &Path, epoch: [u8; 16], host: &dyn Host) -> Result<
     let former = dir.join(format!("{FORMER}{}", uuid::Uuid::from_bytes(epoch)));
     make_private_dir(&former)
         .map_err(|error| OpenError::io("make the directory", &former, error))?;
-    for ending in [ASIDE, EXTENSION] {
+    // The newest one is never packed: it goes last.
+    for ending in ASIDE.into_iter().chain([packed::EXTENSION, EXTENSION]) {
         let segments = segment::list(dir, ending)
             .map_err(|error| OpenError::io("list the journal", dir, error))?;
         for first_seq in segments {

@@ -10,8 +10,9 @@ use std::{fs, io};
 
 use crate::Limits;
 use crate::disk::{remove, step};
+use crate::packed;
 use crate::recovery::FORMER;
-use crate::segment::{self, EXTENSION};
+use crate::segment;
 use crate::statement::TrimmedBy;
 
 /// Between two tries where a segment cannot be removed, or its end cannot be announced.
@@ -50,11 +51,16 @@ impl Retention {
                 retention.former(entry.path())?;
             }
         }
-        let mut numbers = segment::list(dir, EXTENSION)?;
+        let mut numbers = segment::numbers(dir)?;
         numbers.retain(|first_seq| *first_seq < live);
         for (at, first_seq) in numbers.iter().enumerate() {
             let next = numbers.get(at + 1).copied().unwrap_or(live);
-            match retention.seal(segment::path(dir, *first_seq), next) {
+            let path = segment::path(dir, *first_seq);
+            let packed = path.with_extension(packed::EXTENSION);
+            match retention.seal(path, next).or_else(|error| match error.kind() {
+                io::ErrorKind::NotFound => retention.seal(packed, next),
+                _ => Err(error),
+            }) {
                 Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
                 _ => {}
             }
@@ -83,6 +89,25 @@ impl Retention {
         self.bytes += sealed.bytes;
         self.sealed.push_back(sealed);
         Ok(())
+    }
+
+    /// Takes note that the segment of `dir` that begins with `first_seq` is packed, in so many bytes.
+    pub(crate) fn pack(&mut self, dir: &Path, first_seq: u64, bytes: u64) {
+        let path = segment::path(dir, first_seq);
+        // It may have been removed since.
+        if let Some(sealed) = self.sealed.iter_mut().find(|sealed| sealed.path == path) {
+            self.bytes = self.bytes - sealed.bytes + bytes;
+            sealed.bytes = bytes;
+            sealed.path = path.with_extension(packed::EXTENSION);
+        }
+    }
+
+    /// How many of these segments are packed, as far as is known.
+    pub(crate) fn packed(&self) -> usize {
+        let is_packed = |sealed: &&Sealed| {
+            sealed.path.extension().is_some_and(|ending| ending == packed::EXTENSION)
+        };
+        self.sealed.iter().filter(is_packed).count()
     }
 
     /// Bytes of these segments.
@@ -153,7 +178,7 @@ impl Retention {
             let removed = if sealed.to == 0 {
                 step().and_then(|()| fs::remove_dir_all(&sealed.path))
             } else {
-                remove(&sealed.path)
+                sealed.remove()
             };
             match removed {
                 Err(error) if error.kind() != io::ErrorKind::NotFound => {
@@ -173,6 +198,18 @@ impl Retention {
 }
 
 impl Sealed {
+    /// In this order: the segment may be packed right now, and its packed one goes when that finds it gone.
+    fn remove(&self) -> io::Result<()> {
+        let removed = remove(&self.path.with_extension(segment::EXTENSION));
+        if let Err(error) = &removed
+            && error.kind() != io::ErrorKind::NotFound
+        {
+            return removed;
+        }
+        let packed = self.path.with_extension(packed::EXTENSION);
+        if packed.exists() { remove(&packed) } else { removed }
+    }
+
     fn is_older(&self, age: Duration, now: SystemTime) -> bool {
         now.duration_since(self.newest).is_ok_and(|since| since > age)
     }

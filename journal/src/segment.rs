@@ -12,6 +12,7 @@ use xxhash_rust::xxh3::xxh3_64;
 
 use crate::ReadError;
 use crate::home::Home;
+use crate::packed;
 
 /// The format's version.
 pub const VERSION: u16 = 1;
@@ -113,15 +114,7 @@ impl Header {
     /// Reads the header of an open segment; `path` is for errors.
     pub(crate) fn read(file: &File, path: &Path) -> Result<Header, ReadError> {
         let mut bytes = [0; HEADER];
-        let mut filled = 0;
-        while filled < HEADER {
-            match file.read_at(&mut bytes[filled..], filled as u64) {
-                Ok(0) => break,
-                Ok(len) => filled += len,
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                Err(error) => return Err(ReadError::io(path, filled as u64, error)),
-            }
-        }
+        let filled = fill_at(file, &mut bytes, 0).map_err(|error| ReadError::io(path, 0, error))?;
         let path = path.to_owned();
         Header::decode(&bytes[..filled]).map_err(|bad| match bad {
             BadHeader::Foreign => ReadError::NotAJournal { path },
@@ -129,6 +122,20 @@ impl Header {
             BadHeader::Newer(found) => ReadError::NewerVersion { path, found, known: VERSION },
         })
     }
+}
+
+/// Reads until `into` is full or the file ends. How many bytes.
+pub(crate) fn fill_at(file: &File, into: &mut [u8], offset: u64) -> io::Result<usize> {
+    let mut filled = 0;
+    while filled < into.len() {
+        match file.read_at(&mut into[filled..], offset + filled as u64) {
+            Ok(0) => break,
+            Ok(len) => filled += len,
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(filled)
 }
 
 struct Fields<'a> {
@@ -147,6 +154,16 @@ impl Fields<'_> {
 /// The file of the segment that begins with `first_seq`.
 pub(crate) fn path(dir: &Path, first_seq: u64) -> PathBuf {
     dir.join(format!("{first_seq:020}.{EXTENSION}"))
+}
+
+/// The first sequence numbers of the segments in `dir`, packed or not, in order.
+pub(crate) fn numbers(dir: &Path) -> io::Result<Vec<u64>> {
+    // In this order: one that is packed between the two looks is seen by both, and not by none.
+    let mut found = list(dir, EXTENSION)?;
+    found.extend(list(dir, packed::EXTENSION)?);
+    found.sort_unstable();
+    found.dedup();
+    Ok(found)
 }
 
 /// The first sequence numbers of the segments in `dir` whose names end so, in order. Other files are passed over.

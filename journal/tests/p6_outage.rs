@@ -11,23 +11,26 @@ use std::process::Command;
 use std::time::{Duration, Instant};
 
 use gnotify_journal::{Appended, Config, Journal, Limits};
-use support::{Place, Told, soon, write_at};
+use support::{Place, Told, soon, wait_until, write_at};
 
-fn wait_until(what: &str, mut done: impl FnMut() -> bool) {
-    let deadline = Instant::now() + Duration::from_secs(120);
-    while !done() {
-        assert!(Instant::now() < deadline, "waited for: {what}");
-        std::thread::sleep(Duration::from_millis(2));
-    }
-}
+/// How much of the ring is filled: what is in less than half of it waits for the end of an outage, also where the
+/// journal's thread hears of it late.
+const SHORT: u64 = 4;
+/// More than half of it, so that entries are written off.
+const LONG: u64 = 12;
 
-/// Appends until `done`, at a pace that the drain can follow.
-fn append_until(journal: &Journal, next: &mut u64, mut done: impl FnMut(&Journal) -> bool) {
-    let deadline = Instant::now() + Duration::from_secs(120);
+/// Appends until `done`, and no more than so many sixteenths of the ring hold.
+fn append_until(
+    journal: &Journal,
+    next: &mut u64,
+    sixteenths: u64,
+    mut done: impl FnMut(&Journal) -> bool,
+) {
+    let deadline = soon();
     while !done(journal) {
         assert!(Instant::now() < deadline, "appended for long enough");
         let stats = journal.stats();
-        if stats.ring_used > stats.ring_size / 4 * 3 {
+        if stats.ring_used > stats.ring_size / 16 * sixteenths {
             std::thread::sleep(Duration::from_micros(300));
             continue;
         }
@@ -65,7 +68,7 @@ fn a_directory_that_is_away() {
     let mut next = 0;
 
     fs::rename(place.dir(), &away).unwrap();
-    append_until(&journal, &mut next, |journal| journal.stats().io_errors > 0);
+    append_until(&journal, &mut next, SHORT, |journal| journal.stats().io_errors > 0);
     assert!(!journal.flush(Instant::now() + Duration::from_millis(50)), "entries wait");
     fs::rename(&away, place.dir()).unwrap();
     assert!(journal.flush(soon()));
@@ -73,7 +76,7 @@ fn a_directory_that_is_away() {
 
     fs::rename(place.dir(), &away).unwrap();
     let written_off = journal.stats().drained_seq + 40_000;
-    append_until(&journal, &mut next, |journal| journal.stats().drained_seq > written_off);
+    append_until(&journal, &mut next, LONG, |journal| journal.stats().drained_seq > written_off);
     fs::rename(&away, place.dir()).unwrap();
     wait_until("a segment behind the outage", || place.log.lines().len() == 4);
     assert!(journal.stop());
@@ -96,7 +99,7 @@ fn a_stop_in_an_outage_keeps_what_is_in_the_ring() {
     let journal = Journal::open(Config { limits, ..place.config() }).unwrap();
     let mut next = 0;
     fs::rename(place.dir(), &away).unwrap();
-    append_until(&journal, &mut next, |journal| journal.stats().io_errors > 0);
+    append_until(&journal, &mut next, SHORT, |journal| journal.stats().io_errors > 0);
     assert!(!journal.stop(), "not all could be written");
     fs::rename(&away, place.dir()).unwrap();
     assert!(place.open().stop());
@@ -117,7 +120,7 @@ fn writer_on_a_full_disk() {
     let mut full_at = |size: u64| {
         limit_files(&size.to_string());
         let before = journal.stats().io_errors;
-        append_until(&journal, &mut next, |journal| journal.stats().io_errors > before);
+        append_until(&journal, &mut next, SHORT, |journal| journal.stats().io_errors > before);
         next
     };
     full_at(500_003);
@@ -127,7 +130,7 @@ fn writer_on_a_full_disk() {
 
     // For longer than the ring can wait. The limit is one of each file, so the next segment ends it.
     let mut next = full_at(1_000_001);
-    append_until(&journal, &mut next, |_| {
+    append_until(&journal, &mut next, LONG, |_| {
         place.log.lines().iter().any(|line| line.contains("entries are lost"))
     });
     limit_files("unlimited");

@@ -5,10 +5,10 @@
 mod support;
 
 use std::fs::{self, File};
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Duration, SystemTime};
 
 use gnotify_journal::{Appended, Config, Journal, Limits, Reader, Stats};
-use support::{Place, Told, read, soon, told, write_at};
+use support::{Place, Told, read, soon, told, wait_until, write_at};
 
 const SEGMENT: u64 = 64 << 10;
 
@@ -33,14 +33,6 @@ fn append(journal: &Journal, from: u64, count: u64) {
         }
     }
     assert!(journal.flush(soon()));
-}
-
-fn wait_until(what: &str, mut done: impl FnMut() -> bool) {
-    let deadline = Instant::now() + Duration::from_secs(20);
-    while !done() {
-        assert!(Instant::now() < deadline, "waited for: {what}");
-        std::thread::sleep(Duration::from_millis(2));
-    }
 }
 
 fn trimmed(all: &[Told], by: &str) -> Vec<u64> {

@@ -10,6 +10,8 @@ use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
 use gnotify_journal::ReadError;
+
+use super::packed::{MAGIC, Packed, Wrong};
 use xxhash_rust::xxh3::xxh3_64_with_seed;
 
 /// Length of a segment's header.
@@ -40,11 +42,22 @@ pub(super) fn low(seq: u64) -> u64 {
 #[derive(Debug)]
 pub(super) struct Bytes {
     path: PathBuf,
-    file: File,
+    file: Content,
+    /// Bytes of the file.
+    pub(super) file_len: u64,
+    /// What is wrong with its blocks, where it is packed.
+    pub(super) wrong: Vec<Wrong>,
     /// What the checksums of the frames cover besides them.
     pub(super) salt: u32,
     window: Vec<u8>,
     window_at: u64,
+}
+
+/// How the file holds the bytes of the segment.
+#[derive(Debug)]
+enum Content {
+    Plain(File),
+    Packed(Box<Packed>),
 }
 
 /// The head of what may be a frame.
@@ -153,15 +166,29 @@ impl Bytes {
             }
             Err(source) => return Err(ReadError::Io { path, offset: 0, source }),
         };
-        let mut bytes = Bytes { path, file, salt: 0, window: Vec::new(), window_at: 0 };
+        let failed = |source| ReadError::Io { path: path.clone(), offset: 0, source };
+        let file_len = file.metadata().map_err(failed)?.len();
+        let mut start = [0; MAGIC.len()];
+        let is_packed = file.read_exact_at(&mut start, 0).is_ok() && start == *MAGIC;
+        let (file, wrong) = if is_packed {
+            let (packed, wrong) = Packed::open(file).map_err(failed)?;
+            (Content::Packed(Box::new(packed)), wrong)
+        } else {
+            (Content::Plain(file), Vec::new())
+        };
+        let (window, window_at) = (Vec::new(), 0);
+        let mut bytes = Bytes { path, file, file_len, wrong, salt: 0, window, window_at };
         let salt = bytes.at(SALT_AT, 4)?.first_chunk().map(|salt| u32::from_le_bytes(*salt));
         bytes.salt = salt.unwrap_or_default();
         Ok(bytes)
     }
 
-    /// How long the file is now.
+    /// How long the segment is now.
     pub(super) fn len(&self) -> Result<u64, ReadError> {
-        let metadata = self.file.metadata();
+        let metadata = match &self.file {
+            Content::Plain(file) => file.metadata(),
+            Content::Packed(packed) => return Ok(packed.len()),
+        };
         metadata.map(|metadata| metadata.len()).map_err(|error| self.failed(0, error))
     }
 
@@ -221,7 +248,12 @@ impl Bytes {
         self.window_at = offset;
         let mut filled = 0;
         while filled < WINDOW {
-            match self.file.read_at(&mut self.window[filled..], offset + filled as u64) {
+            let (into, at) = (&mut self.window[filled..], offset + filled as u64);
+            let read = match &mut self.file {
+                Content::Plain(file) => file.read_at(into, at),
+                Content::Packed(packed) => packed.read_at(into, at),
+            };
+            match read {
                 Ok(0) => break,
                 Ok(len) => filled += len,
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}

@@ -13,6 +13,7 @@ use gnotify_record::ClientId;
 
 use super::bytes::{self, Broken, Bytes, low};
 use super::chain::{Chain, Past};
+use super::packed::Wrong;
 use super::report::{Finding, Level, Report};
 use crate::exit::Error;
 
@@ -139,13 +140,18 @@ pub(super) fn segment(
     path: &Path,
     place: Place,
 ) -> Result<(), Error> {
-    let reader = Reader::open_segment(path)?;
+    let (reader, bytes) = match open(path) {
+        // Packed between the two looks.
+        Err(ReadError::NotFound { .. }) => open(path)?,
+        opened => opened?,
+    };
     let Some(header) = reader.segment().copied() else { return Ok(()) };
-    let bytes = Bytes::open(path)?;
+    let path = reader.segment_path().unwrap_or(path).to_owned();
+    let path = path.as_path();
     // What a brick writes from now on is left to the next verification, or this one might never end.
     let end = bytes.len()?;
     report.totals.segments += 1;
-    report.totals.bytes += end;
+    report.totals.bytes += bytes.file_len;
     let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     let mut scan = Scan {
         report,
@@ -167,10 +173,18 @@ pub(super) fn segment(
         now: u64::try_from(now.as_nanos()).unwrap_or(u64::MAX),
     };
     scan.header()?;
+    scan.blocks()?;
     let done = scan.entries(end);
     // What was read up to an error still holds for the next segment.
     scan.close(done.is_ok())?;
     done
+}
+
+/// Opens a segment for both readings of it.
+fn open(path: &Path) -> Result<(Reader, Bytes), ReadError> {
+    let reader = Reader::open_segment(path)?;
+    let bytes = Bytes::open(reader.segment_path().unwrap_or(path))?;
+    Ok((reader, bytes))
 }
 
 impl Scan<'_> {
@@ -236,6 +250,14 @@ impl Scan<'_> {
         } else if first_seq < next {
             let text = "also in the segment before";
             self.say(Level::Damage, "overlap", None, Some((first_seq, next - 1)), text)?;
+        }
+        Ok(())
+    }
+
+    /// What is wrong with the blocks of a packed segment.
+    fn blocks(&mut self) -> Result<(), Error> {
+        for Wrong { at, text } in std::mem::take(&mut self.bytes.wrong) {
+            self.damage("block", at, None, text)?;
         }
         Ok(())
     }

@@ -78,11 +78,12 @@ impl Brick {
 
     /// Starts writing its journal, with segments as small as they can be and one endless slice.
     pub(crate) fn start(&self) -> Journal {
-        let limits = Limits {
-            segment_size: 0,
-            slice_time: Duration::from_secs(1 << 30),
-            ..Limits::default()
-        };
+        self.start_with(Limits::default())
+    }
+
+    /// As [`Brick::start`], with other limits.
+    pub(crate) fn start_with(&self, limits: Limits) -> Journal {
+        let limits = Limits { segment_size: 0, slice_time: Duration::from_secs(1 << 30), ..limits };
         Journal::open(Config {
             dir: self.journal(),
             ring: self.root.path().join("ring"),

@@ -161,12 +161,13 @@ fn records(dir: &Path, whole: bool) -> Vec<u64> {
     }
 }
 
-fn power_loss_everywhere(retained: Option<u64>, starts: u64) {
+fn power_loss_everywhere(retained: Option<u64>, starts: u64, packed: bool) {
     // Where an fsync costs nothing: what it means is replayed here.
     let root = tempfile::tempdir_in("/dev/shm").or_else(|_| tempfile::tempdir()).unwrap();
     let mut config = config(root.path());
     config.limits.segment_size = 64 << 10;
     config.limits.retention_bytes = retained;
+    config.limits.compress = packed;
     let history = Rc::new(RefCell::new(History::default()));
     let theirs = Rc::clone(&history);
     crash::record(Some(Box::new(move |did| theirs.borrow_mut().add(did))));
@@ -174,10 +175,13 @@ fn power_loss_everywhere(retained: Option<u64>, starts: u64) {
     let mut given = Vec::new();
     for _ in 0..starts {
         let Assembled { shared, mut worker, .. } = Ready::open(&config).unwrap().assemble(&config);
+        let mut packer = PackThread::new(Arc::clone(&shared), config.dir.clone());
         for round in 0..6 {
             append(&shared.ring, 700);
             given.push((history.borrow().ops.len(), shared.ring.next_seq()));
             carry_all(&mut worker);
+            packer.step();
+            worker.heed_packed();
             worker.trim_when_due();
             if round % 3 == 2 {
                 assert!(shared.syncer.sync_now());
@@ -213,15 +217,25 @@ fn power_loss_everywhere(retained: Option<u64>, starts: u64) {
 
 #[test]
 fn while_it_is_written() {
-    power_loss_everywhere(None, 1);
+    power_loss_everywhere(None, 1, false);
 }
 
 #[test]
 fn while_it_is_trimmed() {
-    power_loss_everywhere(Some(128 << 10), 1);
+    power_loss_everywhere(Some(128 << 10), 1, false);
 }
 
 #[test]
 fn while_it_recovers_from_a_kill() {
-    power_loss_everywhere(None, 2);
+    power_loss_everywhere(None, 2, false);
+}
+
+#[test]
+fn while_it_is_packed() {
+    power_loss_everywhere(None, 1, true);
+}
+
+#[test]
+fn while_it_is_packed_and_trimmed() {
+    power_loss_everywhere(Some(128 << 10), 1, true);
 }

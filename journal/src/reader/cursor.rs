@@ -4,11 +4,9 @@
 //! being written, so the end is never an error: it is looked at again on the next call. Recovery uses
 //! it too, to find the end of the last segment.
 
-use std::fs::File;
-use std::io;
-use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
+use super::bytes::SegmentBytes;
 use crate::frame::{self, Frame, Kind, Parsed};
 use crate::segment::{self, Header};
 use crate::{ReadError, sequence};
@@ -24,7 +22,7 @@ const PLAUSIBLE: u64 = 1 << 32;
 #[derive(Debug)]
 pub(crate) struct Cursor {
     pub(crate) path: PathBuf,
-    pub(crate) file: File,
+    pub(crate) bytes: SegmentBytes,
     pub(crate) header: Header,
     /// Where the next frame is looked for.
     pub(crate) offset: u64,
@@ -46,16 +44,11 @@ pub(crate) struct Found {
 }
 
 impl Cursor {
-    /// Opens a segment and verifies its header.
+    /// Opens a segment, packed or not, and verifies its header.
     pub(crate) fn open(path: &Path) -> Result<Cursor, ReadError> {
-        let file = File::open(path).map_err(|error| ReadError::io(path, 0, error))?;
-        let header = Header::read(&file, path)?;
-        Ok(Cursor::new(path.to_owned(), file, header))
-    }
-
-    pub(crate) fn new(path: PathBuf, file: File, header: Header) -> Cursor {
+        let (path, bytes, header) = SegmentBytes::open(path)?;
         let offset = segment::HEADER as u64;
-        Cursor { path, file, header, offset, window: Vec::new(), window_at: offset }
+        Ok(Cursor { path, bytes, header, offset, window: Vec::new(), window_at: offset })
     }
 
     /// The next frame at or behind the offset that is not older than `expected`, the lowest number
@@ -133,6 +126,9 @@ impl Cursor {
         let mut offset = self.offset;
         loop {
             offset += 8;
+            if let Some(end) = self.hole(offset)? {
+                offset = end;
+            }
             let bytes = self.bytes_at(offset, frame::HEAD)?;
             let Some(low_seq) = frame::low_seq_at(bytes) else { return Ok(None) };
             let ahead = sequence::widen(low_seq, expected).wrapping_sub(expected);
@@ -159,20 +155,19 @@ impl Cursor {
     fn fill(&mut self, offset: u64) -> Result<(), ReadError> {
         self.window.resize(WINDOW, 0);
         self.window_at = offset;
-        let mut filled = 0;
-        while filled < WINDOW {
-            let at = offset + filled as u64;
-            match self.file.read_at(&mut self.window[filled..], at) {
-                Ok(0) => break,
-                Ok(len) => filled += len,
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                Err(error) => {
-                    self.window.clear();
-                    return Err(ReadError::io(&self.path, at, error));
-                }
+        match self.bytes.fill_at(&mut self.window, offset) {
+            Ok(filled) => {
+                self.window.truncate(filled);
+                Ok(())
+            }
+            Err(error) => {
+                self.window.clear();
+                Err(ReadError::io(&self.path, offset, error))
             }
         }
-        self.window.truncate(filled);
-        Ok(())
+    }
+
+    fn hole(&mut self, offset: u64) -> Result<Option<u64>, ReadError> {
+        self.bytes.hole(offset).map_err(|error| ReadError::io(&self.path, offset, error))
     }
 }

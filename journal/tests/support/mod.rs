@@ -123,6 +123,19 @@ pub(crate) fn write_at(offset: u64) -> Record<'static> {
     }
 }
 
+/// When a test gives up: only a broken run comes so far.
 pub(crate) fn soon() -> Instant {
-    Instant::now() + Duration::from_secs(10)
+    Instant::now() + PATIENCE
+}
+
+/// How long a test waits for what normally takes milliseconds: the machine may be busy.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(120);
+
+/// Waits until it is `done`.
+pub(crate) fn wait_until(what: &str, mut done: impl FnMut() -> bool) {
+    let deadline = soon();
+    while !done() {
+        assert!(Instant::now() < deadline, "waited in vain for: {what}");
+        std::thread::sleep(Duration::from_millis(2));
+    }
 }
