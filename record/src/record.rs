@@ -99,6 +99,45 @@ impl Record<'_> {
         }
     }
 
+    /// Makes it one of which only the fop and the origin are known, in place: no more is written than must be.
+    #[inline]
+    pub fn renew(&mut self, fop: Fop, origin: Origin) {
+        let Record {
+            fop: its_fop,
+            origin: its_origin,
+            gfid,
+            caller,
+            client,
+            ctime,
+            kind,
+            at,
+            to,
+            replaced,
+            owner,
+            mode,
+            rdev,
+            target,
+            flags,
+            offset,
+            length,
+            size,
+            source,
+            set,
+            xattrs,
+            xattrs_cut,
+            nlink,
+            last_link,
+            uncertain,
+        } = self;
+        (*its_fop, *its_origin) = (fop, origin);
+        (*gfid, *caller, *client, *ctime, *kind) = (None, None, None, None, None);
+        (*at, *to, *replaced, *owner, *mode) = (None, None, None, None, None);
+        (*rdev, *target, *flags, *offset, *length) = (None, None, None, None, None);
+        (*size, *source, *set, *nlink, *last_link) = (None, None, None, None, None);
+        xattrs.clear();
+        (*xattrs_cut, *uncertain) = (false, false);
+    }
+
     /// The same record, borrowing from nothing.
     #[must_use]
     pub fn into_owned(self) -> Record<'static> {
@@ -113,7 +152,7 @@ impl Record<'_> {
 }
 
 /// A number that stands for a client's uid string; a CLIENT statement in the same segment gives it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Default)]
 pub struct ClientId(pub u32);
 
 /// Under whose name a fop was done, on the client's machine.
