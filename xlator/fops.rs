@@ -57,11 +57,8 @@ macro_rules! fops {
                                 let _visit = instance.counters.visit();
                                 // SAFETY: [host-args] the arguments live until we wind.
                                 let given = unsafe { Option::<Dict<'_>>::from_host(xdata) };
-                                let values = instance.switches().xattr_values();
-                                // SAFETY: [instance] it is freed when no fop is under way.
-                                let kept = unsafe { instance.pendings.take(this) };
                                 let mut seen =
-                                    Before::new(kept, Fop::$FOP, frame.caller(), given, values);
+                                    Before::new(instance, Fop::$FOP, frame.caller(), given);
                                 {
                                     $(#[allow(unused_variables)]
                                     let $arg =
@@ -70,7 +67,7 @@ macro_rules! fops {
                                     let $before = &mut seen;
                                     $observe
                                 }
-                                let (mut pending, xdata) = seen.finish(&instance.unlinks);
+                                let (mut pending, xdata) = seen.finish();
                                 injected::panic_on(injected::BEFORE, &pending.record);
                                 let waiter = instance.enter(&mut pending);
                                 (pending, xdata, waiter)
@@ -279,12 +276,18 @@ fops! {
     rename RENAME GF_FOP_RENAME(oldloc: Option<Loc>, newloc: Option<Loc>)
         -> (buf: Option<Iatt>, preoldparent: Option<Iatt>, postoldparent: Option<Iatt>,
             prenewparent: Option<Iatt>, postnewparent: Option<Iatt>)
-        before(see) { see.subject(oldloc); see.at(oldloc); see.to(newloc); see.replaced_loses_name(); }
+        before(see) {
+            see.subject(oldloc);
+            see.at(oldloc);
+            see.to(newloc);
+            see.replaced_loses_name();
+            see.renaming();
+        }
         after(see) { see.renamed(buf); }
 
     unlink UNLINK GF_FOP_UNLINK(loc: Option<Loc>, xflags: i32)
         -> (preparent: Option<Iatt>, postparent: Option<Iatt>)
-        before(see) { see.subject(loc); see.at(loc); see.subject_loses_name(); }
+        before(see) { see.subject(loc); see.at(loc); see.subject_loses_name(); see.renaming(); }
         after(see) { see.unlinked(); }
 
     rmdir RMDIR GF_FOP_RMDIR(loc: Option<Loc>, xflags: i32)

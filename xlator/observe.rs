@@ -5,16 +5,19 @@
 
 use std::borrow::Cow;
 use std::ffi::CStr;
+use std::sync::atomic::Ordering;
 
+use gnotify_bindings::log::{self, Level};
 use gnotify_bindings::sys;
 use gnotify_bindings::{Caller, Dict, Fd, FdRef, Iatt, Inode, InodeRef, Loc, OwnedDict};
 use gnotify_journal::InFlight;
 use gnotify_record::{
-    Caller as Who, FileType, Fop, Gfid, Link, Origin, Owner, Record, SetAttr, Source, Time, Xattr,
-    set_attr,
+    Caller as Who, FileType, Fop, Gfid, Link, Origin, Owner, Record, Renaming, SetAttr, Source,
+    Time, Xattr, set_attr,
 };
 
 use crate::clients::KnownClient;
+use crate::instance::Instance;
 use crate::names::Names;
 use crate::pendings::OnFrame;
 use crate::unlinks::{ASK_LINK_COUNT, Unlink, Unlinks};
@@ -24,6 +27,9 @@ const XATTR_VALUE_MAX: usize = 4096;
 
 /// The mark that GlusterFS's own translators set on their requests (stock: glusterfs.h).
 const INTERNAL_FOP: &CStr = c"glusterfs-internal-fop";
+
+/// With this cluster/distribute tells one brick of a rename (stock: dht-common.h).
+const RENAME_HINT: &CStr = c"changelog.rename-op";
 
 /// The storage translator's answer to [`ASK_LINK_COUNT`]; there is none where a rename found no inode to replace.
 const LINK_COUNT: &CStr = c"gf_response_link_count";
@@ -61,6 +67,12 @@ impl Pending {
             known_client: KnownClient::default(),
             spare: Default::default(),
         }
+    }
+
+    /// Where the memory for names is.
+    #[cfg(test)]
+    pub(crate) fn spare_names(&self) -> [*const u8; 2] {
+        self.spare.each_ref().map(Vec::as_ptr)
     }
 
     /// Lets go of what is held for a fop that has ended, and keeps the memory of its names.
@@ -107,28 +119,29 @@ impl Changed {
 #[derive(Debug)]
 pub(crate) struct Before<'a> {
     pending: OnFrame,
+    instance: &'a Instance,
     caller: Caller<'a>,
     xdata: Option<Dict<'a>>,
-    xattr_values: bool,
     loses_name: Option<Gfid>,
 }
 
 impl<'a> Before<'a> {
     #[inline]
     pub(crate) fn new(
-        mut pending: OnFrame,
+        instance: &'a Instance,
         fop: Fop,
         caller: Caller<'a>,
         xdata: Option<Dict<'a>>,
-        xattr_values: bool,
     ) -> Self {
+        // SAFETY: [instance] it is freed when no fop is under way.
+        let mut pending = unsafe { instance.pendings.take(instance.this()) };
         (pending.names, pending.unlink, pending.in_flight) = (None, None, None);
         let record = &mut pending.record;
         record.renew(fop, Origin::Client);
         record.caller = Some(Who { uid: caller.uid, gid: caller.gid, pid: caller.pid });
         record.ctime =
             caller.ctime.and_then(|(sec, nsec)| sec.checked_mul(1_000_000_000)?.checked_add(nsec));
-        Before { pending, caller, xdata, xattr_values, loses_name: None }
+        Before { pending, instance, caller, xdata, loses_name: None }
     }
 
     fn record(&mut self) -> &mut Record<'static> {
@@ -237,7 +250,7 @@ impl<'a> Before<'a> {
     #[inline]
     fn xattrs_that(&mut self, dict: Option<Dict<'_>>, are_meant: impl Fn(&[u8]) -> bool) {
         let Some(dict) = dict else { return };
-        let values = self.xattr_values;
+        let values = self.instance.switches().xattr_values();
         let value = |value: &[u8]| {
             (values && value.len() <= XATTR_VALUE_MAX).then(|| Cow::Owned(value.to_vec()))
         };
@@ -271,6 +284,27 @@ impl<'a> Before<'a> {
         self.xattrs_that(self.xdata, |name| NAMESPACES.iter().any(|space| name.starts_with(space)));
     }
 
+    /// The rename that the fop stands for, if cluster/distribute said so.
+    pub(crate) fn renaming(&mut self) {
+        let Some(hint) = self.xdata.and_then(|xdata| xdata.bytes(RENAME_HINT)) else { return };
+        self.record().renaming = Renaming::from_hint(hint).map(Box::new);
+        if self.record().renaming.is_none() {
+            self.ignored_hint(hint.len());
+        }
+    }
+
+    /// Anybody may send one, and as often as they like: it is said once.
+    #[cold]
+    fn ignored_hint(&self, len: usize) {
+        if self.instance.counters.ignored_hints.fetch_add(1, Ordering::Relaxed) == 0 {
+            let said = format_args!(
+                "a client sent {len} bytes as a rename hint (changelog.rename-op) that are none: \
+                 such are ignored and counted in the statedump; look at the client's version"
+            );
+            log::log(self.instance.this(), Level::Warning, 0, said);
+        }
+    }
+
     /// The subject loses a name: the reply shall say how many it had.
     pub(crate) fn subject_loses_name(&mut self) {
         self.loses_name = self.record().gfid;
@@ -282,7 +316,8 @@ impl<'a> Before<'a> {
     }
 
     /// What is kept until the reply, and the xdata to wind with in the place of the caller's.
-    pub(crate) fn finish(self, unlinks: &Unlinks) -> (OnFrame, Option<OwnedDict>) {
+    pub(crate) fn finish(self) -> (OnFrame, Option<OwnedDict>) {
+        let unlinks = &self.instance.unlinks;
         let mut pending = self.pending;
         let parent = pending.record.at.as_ref().map(|at| at.parent);
         let internal = self.xdata.is_some_and(|xdata| xdata.contains(INTERNAL_FOP));

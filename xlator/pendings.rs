@@ -153,3 +153,67 @@ impl Drop for OnFrame {
         home.lock().push(Free(self.0));
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use gnotify_bindings::sys;
+    use gnotify_record::{Fop, Gfid, Link};
+    use std::collections::HashSet;
+
+    fn taken(pendings: &Pendings, xlator: &mut sys::xlator_t) -> OnFrame {
+        // SAFETY: [this-xlator] nobody looks at it. [instance] the tests drop what they take.
+        unsafe { pendings.take(Xlator::from_raw(xlator)) }
+    }
+
+    fn xlator() -> sys::xlator_t {
+        // SAFETY: all zero is how the host allocates a translator.
+        unsafe { std::mem::zeroed() }
+    }
+
+    #[test]
+    fn memory_is_used_again() {
+        let (pendings, mut xlator) = (Pendings::new(), xlator());
+        let mut first = taken(&pendings, &mut xlator);
+        let second = taken(&pendings, &mut xlator);
+        assert_ne!(first.0, second.0);
+        let name = b"name".to_vec();
+        let at = name.as_ptr();
+        first.record.renew(Fop::CREATE, gnotify_record::Origin::Client);
+        first.record.at = Some(Link { parent: Gfid::ROOT, name: name.into() });
+        let place = first.0;
+        drop(first);
+        let again = taken(&pendings, &mut xlator);
+        assert_eq!(again.0, place);
+        assert!(again.record.at.is_none());
+        assert_eq!(again.spare_names()[0], at, "so is that of a name");
+    }
+
+    #[test]
+    fn no_two_fops_have_one_place() {
+        const FOPS: usize = 200;
+        let pendings = Pendings::new();
+        let mut places = HashSet::new();
+        for _ in 0..3 {
+            std::thread::scope(|scope| {
+                let taking: Vec<_> = (0..4)
+                    .map(|_| {
+                        let pendings = &pendings;
+                        scope.spawn(move || {
+                            let mut xlator = xlator();
+                            (0..FOPS).map(|_| taken(pendings, &mut xlator)).collect::<Vec<_>>()
+                        })
+                    })
+                    .collect();
+                let all: Vec<_> = taking.into_iter().flat_map(|one| one.join().unwrap()).collect();
+                let here: HashSet<_> = all.iter().map(|one| one.0).collect();
+                assert_eq!(here.len(), 4 * FOPS);
+                places.extend(here);
+                // Given back by another thread than the one that took them.
+                drop(all);
+            });
+        }
+        let kept: usize = pendings.0.iter().map(|shard| shard.lock().len()).sum();
+        assert_eq!(kept, places.len(), "all are back, and none was freed");
+    }
+}
