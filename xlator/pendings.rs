@@ -122,7 +122,8 @@ impl OnFrame {
     }
 
     fn kept(&self) -> *mut Kept {
-        StandIn::local(self.0.as_ptr())
+        // SAFETY: [stand-in] the place is ours, and is not freed while we have it.
+        unsafe { StandIn::local(self.0.as_ptr()) }
     }
 }
 

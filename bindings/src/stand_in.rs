@@ -52,10 +52,13 @@ impl<T> StandIn<T> {
         }
     }
 
-    /// What is kept with it.
+    /// Where what is kept with it lies.
+    ///
+    /// # Safety
+    /// [stand-in] `this` is a live stand-in.
     #[inline]
-    pub fn local(this: *const StandIn<T>) -> *mut T {
-        // SAFETY: only the address is made; the pointer is one of the allocation that `this` points into.
+    pub unsafe fn local(this: *const StandIn<T>) -> *mut T {
+        // SAFETY: by the caller; only the address is made.
         unsafe { UnsafeCell::raw_get(&raw const (*this).local) }
     }
 

@@ -390,9 +390,7 @@ mod tests {
             &format!(
                 r#""replaced":"{GFID}","renaming":{{"parent":"{ROOT}","name":"r","new_parent":"{ROOT}""#
             ),
-            &format!(
-                r#""new_name":"s"}},"deleted_path":"d/p","path":"/a","new_path":"/�","new_path_hex":"2fff""#
-            ),
+            r#""new_name":"s"},"deleted_path":"d/p","path":"/a","new_path":"/�","new_path_hex":"2fff""#,
             r#""other_paths":[{"path":"/c"}],"mode":420,"owner":{"uid":4,"gid":5},"rdev":2049"#,
             r#""target":"t","flags":6,"offset":18446744073709551615,"length":7,"size":8"#,
             &format!(r#""source":{{"gfid":"{GFID}","offset":9}}"#),
