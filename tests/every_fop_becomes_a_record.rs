@@ -522,6 +522,31 @@ host_test!(through_shard, |t| {
     assert_eq!(blocks[0]["gfid"], w.gfid(&format!(".shard/{block}")));
 });
 
+// cluster/distribute in the client's graph tells with one fop what a rename was.
+host_test!(through_distribute, |t| {
+    let brick = t.brick("b").option("journal", "on").start();
+    let graph = fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/volfiles/client.vol"))
+        .unwrap()
+        + "\nvolume distribute\n  type cluster/distribute\n  subvolumes client\nend-volume\n";
+    let graph = Volfile::from_text(graph).fill("SOCKET", brick.socket().to_string_lossy());
+    let mount = MountSpec::of_graph(t, "m", graph).start();
+    let mut w = World { brick, mount, marks: 0, seen: 0 };
+    File::create(w.at("old")).unwrap();
+    fs::create_dir(w.at("d")).unwrap();
+    w.records_until_now();
+    fs::rename(w.at("old"), w.at("d/new")).unwrap();
+    let records = w.records_until_now();
+    let renames: Vec<&Value> = records.iter().filter(|r| r["fop"] == "RENAME").collect();
+    assert_eq!(renames.len(), 1, "{records:#?}");
+    let root = "00000000-0000-0000-0000-000000000001";
+    let renaming = &renames[0]["renaming"];
+    assert_eq!((&renaming["parent"], &renaming["name"]), (&root.into(), &"old".into()));
+    assert_eq!(renaming["new_parent"], *w.gfid("d"));
+    assert_eq!(renaming["new_name"], "new");
+    assert!(w.brick.statedump().contains("rename-hints-ignored=0"));
+    assert!(records.iter().all(|r| r["fop"] == "RENAME" || r["renaming"].is_null()));
+});
+
 host_test!(opens_when_asked_for, |t| {
     let brick = t.brick("b").option("journal", "on").option("journal-opens", "on").start();
     let mount = brick.mount("m");

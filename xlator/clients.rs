@@ -5,6 +5,7 @@
 //! is gone, before its memory may be used for another: that is why its address can be the key.
 
 use std::hash::{BuildHasherDefault, Hasher};
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use dashmap::DashMap;
 use gnotify_bindings::Client;
@@ -14,20 +15,47 @@ use crate::brick_journal::BrickJournal;
 
 #[derive(Debug)]
 pub(crate) struct Clients {
+    /// How many have gone: what is known of addresses from before is out of date.
+    gone: AtomicU64,
     by_address: DashMap<usize, ClientId, BuildHasherDefault<AddressHasher>>,
+}
+
+/// A client's number, remembered beside the map by one fop for the next that has its memory.
+#[derive(Debug, Default, Clone, Copy)]
+pub(crate) struct KnownClient {
+    /// 0: none is known.
+    address: usize,
+    gone: u64,
+    id: ClientId,
 }
 
 impl Clients {
     pub(crate) fn new() -> Self {
         // A brick has tens to thousands of clients, and only a new one is written: few shards do.
         Clients {
+            gone: AtomicU64::new(0),
             by_address: DashMap::with_hasher_and_shard_amount(BuildHasherDefault::default(), 16),
         }
     }
 
     /// The number of `client`, which is announced in `journal` if it is new. `None` when the ring has no
     /// room for the announcement: the record then goes without.
-    pub(crate) fn number(&self, client: Client<'_>, journal: &BrickJournal) -> Option<ClientId> {
+    #[inline]
+    pub(crate) fn number(
+        &self,
+        client: Client<'_>,
+        known: &mut KnownClient,
+        journal: &BrickJournal,
+    ) -> Option<ClientId> {
+        let (address, gone) = (client.address(), self.gone.load(Ordering::Acquire));
+        if (known.address, known.gone) != (address, gone) {
+            let id = self.look_up(client, journal)?;
+            *known = KnownClient { address, gone, id };
+        }
+        Some(known.id)
+    }
+
+    fn look_up(&self, client: Client<'_>, journal: &BrickJournal) -> Option<ClientId> {
         if let Some(id) = self.by_address.get(&client.address()) {
             return Some(*id);
         }
@@ -48,6 +76,8 @@ impl Clients {
     /// bricks too: those are not known here.
     pub(crate) fn gone(&self, client: Client<'_>, journal: &BrickJournal) {
         if let Some((_, id)) = self.by_address.remove(&client.address()) {
+            // Ahead of the host's freeing it: no fop of another client at this address comes before.
+            self.gone.fetch_add(1, Ordering::Release);
             journal.client_gone(id);
         }
     }

@@ -19,6 +19,8 @@ pub(crate) struct Counters {
     pub(crate) dropped: AtomicU64,
     /// Panics that were caught.
     pub(crate) panics: AtomicU64,
+    /// Rename hints that were none.
+    pub(crate) ignored_hints: AtomicU64,
     visits: AtomicU64,
     timed: AtomicU64,
     timed_ns: AtomicU64,
@@ -32,6 +34,7 @@ impl Counters {
             repeated: AtomicU64::new(0),
             dropped: AtomicU64::new(0),
             panics: AtomicU64::new(0),
+            ignored_hints: AtomicU64::new(0),
             visits: AtomicU64::new(0),
             timed: AtomicU64::new(0),
             timed_ns: AtomicU64::new(0),

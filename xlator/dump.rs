@@ -59,6 +59,7 @@ pub(crate) fn dump(instance: &Instance) {
     write("repeated-in-slice", &counters.repeated.load(Relaxed).to_string());
     write("dropped", &counters.dropped.load(Relaxed).to_string());
     write("panics", &counters.panics.load(Relaxed).to_string());
+    write("rename-hints-ignored", &counters.ignored_hints.load(Relaxed).to_string());
     let (visits, mean, longest) = counters.fop_path();
     write("fop-path.visits", &visits.to_string());
     write("fop-path.mean-ns", &mean.as_nanos().to_string());

@@ -9,7 +9,7 @@ use std::ffi::CStr;
 use gnotify_bindings::sys::{self, glusterfs_fop_t, xlator_fops};
 use gnotify_bindings::table::{XlatorTable, no_fops};
 use gnotify_bindings::{
-    Dict, Fd, Frame, FromHost, Hold, Iatt, Inode, Loc, Xlator, unwind, wind, wind_tail,
+    Dict, Fd, Frame, FromHost, Hold, Iatt, Inode, Loc, Xlator, pass_back, wind, wind_tail,
 };
 use gnotify_record::Fop;
 use gnotify_record::effect::truncates;
@@ -17,7 +17,8 @@ use gnotify_record::effect::truncates;
 use crate::deliver::deliver;
 use crate::injected;
 use crate::instance::Instance;
-use crate::observe::{After, Before, Pending, length_of};
+use crate::observe::{After, Before, length_of};
+use crate::pendings::OnFrame;
 use crate::resume::resume;
 
 macro_rules! fops {
@@ -56,9 +57,8 @@ macro_rules! fops {
                                 let _visit = instance.counters.visit();
                                 // SAFETY: [host-args] the arguments live until we wind.
                                 let given = unsafe { Option::<Dict<'_>>::from_host(xdata) };
-                                let values = instance.switches().xattr_values();
                                 let mut seen =
-                                    Before::new(Fop::$FOP, frame.caller(), given, values);
+                                    Before::new(instance, Fop::$FOP, frame.caller(), given);
                                 {
                                     $(#[allow(unused_variables)]
                                     let $arg =
@@ -67,13 +67,15 @@ macro_rules! fops {
                                     let $before = &mut seen;
                                     $observe
                                 }
-                                let (pending, xdata) = seen.finish(&instance.unlinks);
+                                let (mut pending, xdata) = seen.finish();
                                 injected::panic_on(injected::BEFORE, &pending.record);
-                                (pending, xdata)
+                                let waiter = instance.enter(&mut pending);
+                                (pending, xdata, waiter)
                             })
                         });
                     // The frame stayed outside, so that the fop goes on whatever happened in there.
-                    let (Some((mut pending, replaced)), Some(instance)) = (seen, instance) else {
+                    let (Some((mut pending, replaced, waiter)), Some(instance)) = (seen, instance)
+                    else {
                         // SAFETY: [host-args] the host's own arguments. [one-child] checked by init.
                         unsafe {
                             wind_tail!(
@@ -83,7 +85,7 @@ macro_rules! fops {
                         return 0;
                     };
                     let xdata = replaced.as_ref().map_or(xdata, |xdata| xdata.as_ptr());
-                    let Some(waiter) = instance.enter(&mut pending) else {
+                    let Some(waiter) = waiter else {
                         // SAFETY: as above, with an xdata of ours that outlives the call.
                         unsafe { go(frame, this, pending $(, $arg)*, xdata) };
                         return 0;
@@ -101,6 +103,7 @@ macro_rules! fops {
                     let Some(kept) = keep() else {
                         // It cannot be parked, so it goes ahead of its turn.
                         let names = pending.names.take();
+                        instance.resume(&mut pending);
                         // SAFETY: as for the other one.
                         unsafe { go(frame, this, pending $(, $arg)*, xdata) };
                         resume([waiter.park(instance.give_up_turn(names)), None]);
@@ -112,7 +115,7 @@ macro_rules! fops {
                         let this = here.get();
                         let ($(mut $arg,)* mut xdata,) = kept;
                         if let Some(instance) = Instance::of(this) {
-                            instance.guarded(|| instance.order.correct(&mut pending.record));
+                            instance.resume(&mut pending);
                         }
                         // SAFETY: [host-args] the arguments are kept until the call returns.
                         unsafe {
@@ -133,20 +136,17 @@ macro_rules! fops {
                 /// [host-args] the arguments are good for a call of the child.
                 #[allow(clippy::too_many_arguments, reason = "the host's own argument lists")]
                 unsafe fn go(
-                    mut frame: Frame,
+                    frame: Frame,
                     this: Xlator<'_>,
-                    mut pending: Box<Pending>,
+                    pending: OnFrame,
                     $($arg: <$type as FromHost>::C,)*
                     xdata: *mut sys::dict_t,
                 ) {
-                    if let Some(instance) = Instance::of(this) {
-                        instance.begin(&mut pending);
-                    }
-                    frame.set_local(pending);
-                    // SAFETY: by the caller. [one-child] checked by init.
+                    // SAFETY: by the caller. [one-child] checked by init. [stand-in] `reply` takes it.
                     unsafe {
                         wind!(
-                            frame, this, $name, glusterfs_fop_t::$NUMBER, reply $(, $arg)*, xdata
+                            frame, pending.into_raw(), this, $name, glusterfs_fop_t::$NUMBER, reply
+                            $(, $arg)*, xdata
                         );
                     }
                 }
@@ -162,14 +162,10 @@ macro_rules! fops {
                     $($answer: <$answer_type as FromHost>::C,)*
                     xdata: *mut sys::dict_t,
                 ) -> i32 {
-                    let (mut frame, this) =
-                        // SAFETY: [host-args] the frame that we wound comes back, with ourselves.
-                        unsafe { (Frame::from_raw(frame), Xlator::from_raw(this)) };
-                    // SAFETY: [one-local] only `entry` winds to here, and it sets a Pending.
-                    let pending = unsafe { frame.take_local::<Pending>() };
-                    let mut next = [None, None];
-                    let mut door = None;
-                    if let (Some(mut pending), Some(instance)) = (pending, Instance::of(this)) {
+                    let ((frame, mut pending), this) =
+                        // SAFETY: [stand-in] only `go` winds to here. [host-args] with ourselves.
+                        unsafe { (OnFrame::of(frame), Xlator::from_raw(this)) };
+                    let (next, door) = Instance::of(this).map_or(([None, None], None), |instance| {
                         let recorded = instance.recording(|| {
                             let _visit = instance.counters.visit();
                             // SAFETY: [host-args] the arguments live until we unwind.
@@ -191,10 +187,10 @@ macro_rules! fops {
                             injected::panic_on(injected::AFTER, &seen.pending.record);
                             deliver(instance, seen, frame.caller().client)
                         });
-                        instance.end(&mut pending);
-                        next = instance.leave(&pending, op_ret >= 0);
-                        door = instance.door().zip(recorded.flatten());
-                    }
+                        let next = instance.leave(&mut pending, op_ret >= 0);
+                        (next, instance.door().zip(recorded.flatten()))
+                    });
+                    drop(pending);
                     let keep = || {
                         Some((
                             $(
@@ -212,7 +208,7 @@ macro_rules! fops {
                             let ($(mut $answer,)* mut xdata,) = kept;
                             // SAFETY: [host-args] what the child answered with, kept until this returns.
                             unsafe {
-                                unwind!(
+                                pass_back!(
                                     frame, $name, op_ret, op_errno
                                     $(, <$answer_type as Hold>::lend(&mut $answer))*,
                                     Option::<Dict<'_>>::lend(&mut xdata)
@@ -223,7 +219,7 @@ macro_rules! fops {
                         return 0;
                     }
                     // SAFETY: [host-args] what the child answered with.
-                    unsafe { unwind!(frame, $name, op_ret, op_errno $(, $answer)*, xdata) };
+                    unsafe { pass_back!(frame, $name, op_ret, op_errno $(, $answer)*, xdata) };
                     resume(next);
                     0
                 }
@@ -280,12 +276,18 @@ fops! {
     rename RENAME GF_FOP_RENAME(oldloc: Option<Loc>, newloc: Option<Loc>)
         -> (buf: Option<Iatt>, preoldparent: Option<Iatt>, postoldparent: Option<Iatt>,
             prenewparent: Option<Iatt>, postnewparent: Option<Iatt>)
-        before(see) { see.subject(oldloc); see.at(oldloc); see.to(newloc); see.replaced_loses_name(); }
+        before(see) {
+            see.subject(oldloc);
+            see.at(oldloc);
+            see.to(newloc);
+            see.replaced_loses_name();
+            see.renaming();
+        }
         after(see) { see.renamed(buf); }
 
     unlink UNLINK GF_FOP_UNLINK(loc: Option<Loc>, xflags: i32)
         -> (preparent: Option<Iatt>, postparent: Option<Iatt>)
-        before(see) { see.subject(loc); see.at(loc); see.subject_loses_name(); }
+        before(see) { see.subject(loc); see.at(loc); see.subject_loses_name(); see.renaming(); }
         after(see) { see.unlinked(); }
 
     rmdir RMDIR GF_FOP_RMDIR(loc: Option<Loc>, xflags: i32)

@@ -22,6 +22,7 @@ use crate::fops;
 use crate::names::{Call, Names, Order, Waiter};
 use crate::observe::Pending;
 use crate::options::{Options, Order as OrderOption};
+use crate::pendings::Pendings;
 use crate::resume::resume;
 use crate::retry::Retry;
 use crate::unlinks::Unlinks;
@@ -98,6 +99,7 @@ pub(crate) struct Instance {
     retry: Retry,
     pub(crate) order: Order,
     pub(crate) unlinks: Unlinks,
+    pub(crate) pendings: Pendings,
     pub(crate) counters: Counters,
     settings: Mutex<Settings>,
 }
@@ -123,6 +125,7 @@ impl Instance {
             retry: Retry::default(),
             order: Order::new(),
             unlinks: Unlinks::new(),
+            pendings: Pendings::new(),
             counters: Counters::new(),
             settings: Mutex::new(Settings { options: None, refused: None }),
         }
@@ -152,49 +155,53 @@ impl Instance {
         self.journal.get().map(|journal| &**journal)
     }
 
-    /// Notes what a fop is about to change: it is wound next.
-    #[inline]
-    pub(crate) fn begin(&self, pending: &mut Pending) {
-        if let Some(journal) = self.journal() {
-            pending.in_flight = self.guarded(|| journal.begin(&pending.record));
-        }
-    }
-
-    /// The fop has ended, and has its record if it changed something.
-    #[inline]
-    pub(crate) fn end(&self, pending: &mut Pending) {
-        if let (Some(journal), Some(in_flight)) = (self.journal(), pending.in_flight.take()) {
-            self.guarded(|| journal.end(in_flight));
-        }
-    }
-
-    /// Takes the names of an entry fop, so that no other fop on them comes between it and its record. Some: they are
-    /// not free, and the fop is to be parked.
+    /// Takes the names of an entry fop, so that no other fop on them comes between it and its record, and notes what
+    /// it is about to change. Some: the names are not free, and the fop is to be parked.
     #[inline]
     pub(crate) fn enter(&self, pending: &mut Pending) -> Option<Arc<Waiter>> {
-        if !self.switches().has(Switches::ORDER) {
-            return None;
-        }
-        let names = Names::of(pending.record.at.as_ref(), pending.record.to.as_ref())?;
-        self.guarded(|| {
-            let waiter = self.order.enter(names);
+        if self.switches().has(Switches::ORDER)
+            && let Some(names) = Names::of(pending.record.at.as_ref(), pending.record.to.as_ref())
+        {
+            let waiter = self.order.enter(names, &mut pending.record);
             pending.names = Some(names);
-            if waiter.is_none() {
-                self.order.correct(&mut pending.record);
+            if waiter.is_some() {
+                return waiter;
             }
-            waiter
-        })?
+        }
+        self.note(pending);
+        None
     }
 
-    /// Gives the names of an entry fop back. Returns what can go on now.
-    #[inline]
-    pub(crate) fn leave(&self, pending: &Pending, succeeded: bool) -> [Option<Call>; 2] {
-        let Some(names) = pending.names else { return [None, None] };
+    /// The turn of a fop that was parked has come.
+    pub(crate) fn resume(&self, pending: &mut Pending) {
         self.guarded(|| {
-            if succeeded {
-                self.order.remember(&pending.record);
+            if let Some(names) = pending.names {
+                self.order.correct(names, &mut pending.record);
             }
-            self.order.leave(names)
+            self.note(pending);
+        });
+    }
+
+    /// Notes what a fop is about to change: it is wound next.
+    #[inline]
+    fn note(&self, pending: &mut Pending) {
+        if let Some(journal) = self.journal() {
+            pending.in_flight = Some(journal.begin(&pending.record));
+        }
+    }
+
+    /// The fop has ended, and has its record if it changed something: takes its note back, and gives its names back.
+    /// Returns what can go on now.
+    #[inline]
+    pub(crate) fn leave(&self, pending: &mut Pending, succeeded: bool) -> [Option<Call>; 2] {
+        self.guarded(|| {
+            if let (Some(journal), Some(in_flight)) = (self.journal(), pending.in_flight.take()) {
+                journal.end(in_flight);
+            }
+            match pending.names {
+                Some(names) => self.order.leave(names, succeeded.then_some(&pending.record)),
+                None => [None, None],
+            }
         })
         .unwrap_or([None, None])
     }
@@ -206,7 +213,7 @@ impl Instance {
             if let (Some(instance), Some(names)) = (Instance::of(this.get()), names) {
                 // What the fop did to the names is not known here.
                 instance.order.forget();
-                resume(instance.order.leave(names));
+                resume(instance.order.leave(names, None));
             }
         })
     }

@@ -16,6 +16,7 @@ mod life;
 mod names;
 mod observe;
 mod options;
+mod pendings;
 mod resume;
 mod retry;
 mod unlinks;

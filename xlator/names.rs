@@ -8,16 +8,14 @@
 //! last. That is wanted: the host resolved a fop's name before it came here, and by the time it is served the
 //! name may mean another inode.
 
-use std::collections::hash_map::Entry;
-use std::collections::{HashMap, VecDeque};
+use std::collections::VecDeque;
 use std::fmt;
-use std::hash::{BuildHasherDefault, Hasher};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use gnotify_record::effect::{Binding, bindings};
 use gnotify_record::{Fop, Link, Record};
-use xxhash_rust::xxh3::Xxh3Default;
+use xxhash_rust::xxh3::xxh3_64_with_seed;
 
 /// A lock serves so many names that two fops rarely want the same; the work under it is a few memory accesses.
 const SHARDS: usize = 64;
@@ -30,15 +28,14 @@ pub(crate) type Call = Box<dyn FnOnce() + Send>;
 
 /// The number of a name: a hash of parent and name. Two names with one number wait for each other without
 /// need; among the few in flight that does not happen.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Name(u64);
 
 impl Name {
     pub(crate) fn of(link: &Link<'_>) -> Name {
-        let mut hash = Xxh3Default::new();
-        hash.update(&link.parent.0);
-        hash.update(&link.name);
-        Name(hash.digest())
+        // A parent is as good as random; the root's and few others are small numbers.
+        let parent = u128::from_le_bytes(link.parent.0);
+        Name(xxh3_64_with_seed(&link.name, (parent >> 64) as u64 ^ (parent as u64).rotate_left(32)))
     }
 
     fn shard(self) -> usize {
@@ -68,8 +65,14 @@ impl Names {
         }
     }
 
+    #[inline]
     fn each(self) -> impl Iterator<Item = Name> {
         std::iter::once(self.first).chain(self.second)
+    }
+
+    /// That of the entry that a rename makes.
+    fn last(self) -> Name {
+        self.second.unwrap_or(self.first)
     }
 }
 
@@ -111,69 +114,71 @@ pub(crate) struct Order {
 
 #[derive(Debug)]
 struct Shard {
-    /// The names that a fop has, with the fops that wait behind it, in the order they came.
-    held: HashMap<Name, VecDeque<Arc<Waiter>>, BuildHasherDefault<AsItIs>>,
+    /// The names that a fop has, with the fops that wait behind it, in the order they came. There are few at a
+    /// time, so that looking through them costs less than a map, and a queue without a fop no allocation.
+    held: Vec<(Name, VecDeque<Arc<Waiter>>)>,
     remembered: Vec<Option<(Name, Binding)>>,
+}
+
+impl Shard {
+    /// Takes `name`, or queues for it.
+    #[inline]
+    fn enter(&mut self, name: Name, waiter: &mut Option<Arc<Waiter>>) {
+        let Some((_, queue)) = self.held.iter_mut().find(|(held, _)| *held == name) else {
+            self.held.push((name, VecDeque::new()));
+            return;
+        };
+        let waiter = waiter.get_or_insert_with(|| {
+            Arc::new(Waiter { missing: AtomicU32::new(1), call: Mutex::new(None) })
+        });
+        waiter.missing.fetch_add(1, Ordering::Relaxed);
+        queue.push_back(Arc::clone(waiter));
+    }
+
+    /// Gives `name` to the first in its queue, or frees it.
+    #[inline]
+    fn leave(&mut self, name: Name) -> Option<Arc<Waiter>> {
+        let at = self.held.iter().position(|(held, _)| *held == name)?;
+        let next = self.held[at].1.pop_front();
+        if next.is_none() {
+            self.held.swap_remove(at);
+        }
+        next
+    }
+
+    #[inline]
+    fn binding(&self, name: Name) -> Binding {
+        match self.remembered[name.place()] {
+            Some((known, binding)) if known == name => binding,
+            _ => Binding::Unknown,
+        }
+    }
 }
 
 impl Order {
     pub(crate) fn new() -> Order {
-        let shard = || Shard { held: HashMap::default(), remembered: vec![None; REMEMBERED] };
+        let shard = || Shard { held: Vec::with_capacity(16), remembered: vec![None; REMEMBERED] };
         Order { shards: (0..SHARDS).map(|_| Mutex::new(shard())).collect() }
     }
 
-    /// Takes `names`. Some: they are not free, and the rest of the fop is to be parked in what is returned.
+    /// Takes `names` for the fop of `record`, and corrects what the host resolved before its turn came. Some: they
+    /// are not free, and the rest of the fop is to be parked in what is returned.
     #[must_use]
-    pub(crate) fn enter(&self, names: Names) -> Option<Arc<Waiter>> {
+    pub(crate) fn enter(&self, names: Names, record: &mut Record<'_>) -> Option<Arc<Waiter>> {
         let mut locked = self.lock(names);
         let mut waiter: Option<Arc<Waiter>> = None;
         for name in names.each() {
-            match locked.shard(name).held.entry(name) {
-                Entry::Vacant(free) => {
-                    free.insert(VecDeque::new());
-                }
-                Entry::Occupied(mut queue) => {
-                    let waiter = waiter.get_or_insert_with(|| {
-                        Arc::new(Waiter { missing: AtomicU32::new(1), call: Mutex::new(None) })
-                    });
-                    waiter.missing.fetch_add(1, Ordering::Relaxed);
-                    queue.get_mut().push_back(Arc::clone(waiter));
-                }
-            }
+            locked.shard(name).enter(name, &mut waiter);
+        }
+        if waiter.is_none() {
+            correct(record, || locked.shard(names.last()).binding(names.last()));
         }
         waiter
     }
 
-    /// Corrects what the host resolved before the fop's turn came: which inode an unlink takes the name from, and
-    /// which one a rename takes the place of. The caller has the names.
-    pub(crate) fn correct(&self, record: &mut Record<'_>) {
-        let meant = match record.fop {
-            Fop::UNLINK | Fop::RMDIR => (&record.at, &mut record.gfid),
-            Fop::RENAME => (&record.to, &mut record.replaced),
-            _ => return,
-        };
-        let (Some(link), resolved) = meant else { return };
-        match self.binding(Name::of(link)) {
-            Binding::Inode(gfid) if *resolved != Some(gfid) => {
-                *resolved = Some(gfid);
-                if record.fop != Fop::RENAME {
-                    record.kind = None;
-                }
-            }
-            // Where an unlink finds nothing it fails, and is no record.
-            Binding::Nothing if record.fop == Fop::RENAME => *resolved = None,
-            _ => {}
-        }
-    }
-
-    /// Remembers what the names mean after the fop of `record`, which succeeded. The caller has them.
-    pub(crate) fn remember(&self, record: &Record<'_>) {
-        for (link, binding) in bindings(record).into_iter().flatten() {
-            let name = Name::of(link);
-            let mut shard =
-                self.shards[name.shard()].lock().unwrap_or_else(PoisonError::into_inner);
-            shard.remembered[name.place()] = Some((name, binding));
-        }
+    /// Corrects the record of a fop that was parked and has its names now.
+    pub(crate) fn correct(&self, names: Names, record: &mut Record<'_>) {
+        correct(record, || self.lock(names).shard(names.last()).binding(names.last()));
     }
 
     /// Forgets all that names mean: fops went by that were not seen.
@@ -184,28 +189,21 @@ impl Order {
         }
     }
 
-    fn binding(&self, name: Name) -> Binding {
-        let shard = self.shards[name.shard()].lock().unwrap_or_else(PoisonError::into_inner);
-        match shard.remembered[name.place()] {
-            Some((known, binding)) if known == name => binding,
-            _ => Binding::Unknown,
-        }
-    }
-
-    /// Gives `names` back. Returns what can go on now, to be run by the caller.
+    /// Gives `names` back, and remembers what they mean after the fop of `record`, if it succeeded. Returns what can
+    /// go on now, to be run by the caller.
     #[must_use]
-    pub(crate) fn leave(&self, names: Names) -> [Option<Call>; 2] {
+    pub(crate) fn leave(&self, names: Names, record: Option<&Record<'_>>) -> [Option<Call>; 2] {
         let mut next: [Option<Arc<Waiter>>; 2] = [None, None];
         {
             let mut locked = self.lock(names);
-            for (name, next) in names.each().zip(&mut next) {
-                let shard = locked.shard(name);
-                if let Entry::Occupied(mut queue) = shard.held.entry(name) {
-                    *next = queue.get_mut().pop_front();
-                    if next.is_none() {
-                        queue.remove();
-                    }
+            let meant = record.map_or([None, None], bindings);
+            for (name, meant) in [names.first, names.last()].into_iter().zip(meant) {
+                if let Some((_, binding)) = meant {
+                    locked.shard(name).remembered[name.place()] = Some((name, binding));
                 }
+            }
+            for (name, next) in names.each().zip(&mut next) {
+                *next = locked.shard(name).leave(name);
             }
         }
         next.map(|waiter| waiter?.got_one())
@@ -229,6 +227,31 @@ impl Order {
     }
 }
 
+/// Corrects which inode an unlink takes the name from, and which one a rename takes the place of: `binding` is what the
+/// name was bound to last.
+#[inline]
+fn correct(record: &mut Record<'_>, binding: impl FnOnce() -> Binding) {
+    let (link, resolved) = match record.fop {
+        Fop::UNLINK | Fop::RMDIR => (&record.at, &mut record.gfid),
+        Fop::RENAME => (&record.to, &mut record.replaced),
+        _ => return,
+    };
+    if link.is_none() {
+        return;
+    }
+    match binding() {
+        Binding::Inode(gfid) if *resolved != Some(gfid) => {
+            *resolved = Some(gfid);
+            if record.fop != Fop::RENAME {
+                record.kind = None;
+            }
+        }
+        // Where an unlink finds nothing it fails, and is no record.
+        Binding::Nothing if record.fop == Fop::RENAME => *resolved = None,
+        _ => {}
+    }
+}
+
 struct Locked<'a> {
     one: (usize, MutexGuard<'a, Shard>),
     other: Option<(usize, MutexGuard<'a, Shard>)>,
@@ -240,26 +263,6 @@ impl Locked<'_> {
             Some((at, shard)) if *at == name.shard() => shard,
             _ => &mut self.one.1,
         }
-    }
-}
-
-/// A name's number is a hash already.
-#[derive(Debug, Default)]
-struct AsItIs(u64);
-
-impl Hasher for AsItIs {
-    fn finish(&self) -> u64 {
-        self.0
-    }
-
-    fn write(&mut self, bytes: &[u8]) {
-        for byte in bytes {
-            self.0 = self.0 << 8 | u64::from(*byte);
-        }
-    }
-
-    fn write_u64(&mut self, number: u64) {
-        self.0 = number;
     }
 }
 
@@ -282,6 +285,11 @@ mod tests {
         Names::of(Some(&link(from)), Some(&link(to))).unwrap()
     }
 
+    /// Takes names for a fop that none of what the host resolved can be wrong of.
+    fn enter(order: &Order, names: Names) -> Option<Arc<Waiter>> {
+        order.enter(names, &mut Record::new(Fop::CREATE, Origin::Client))
+    }
+
     /// Runs what can go on, and all that can go on then.
     fn run(calls: [Option<Call>; 2]) {
         calls.into_iter().flatten().for_each(|call| call());
@@ -290,10 +298,10 @@ mod tests {
     #[test]
     fn a_second_fop_on_a_name_waits_for_the_first() {
         let order = Arc::new(Order::new());
-        assert!(order.enter(one("a")).is_none());
-        assert!(order.enter(one("b")).is_none(), "another name is free");
+        assert!(enter(&order, one("a")).is_none());
+        assert!(enter(&order, one("b")).is_none(), "another name is free");
         let ran = Arc::new(AtomicUsize::new(0));
-        let waiter = order.enter(one("a")).unwrap();
+        let waiter = enter(&order, one("a")).unwrap();
         let count = Arc::clone(&ran);
         assert!(
             waiter
@@ -302,49 +310,49 @@ mod tests {
                 }))
                 .is_none()
         );
-        run(order.leave(one("b")));
+        run(order.leave(one("b"), None));
         assert_eq!(ran.load(Ordering::Relaxed), 0);
-        run(order.leave(one("a")));
+        run(order.leave(one("a"), None));
         assert_eq!(ran.load(Ordering::Relaxed), 1);
-        run(order.leave(one("a")));
-        assert!(order.enter(one("a")).is_none(), "free again");
+        run(order.leave(one("a"), None));
+        assert!(enter(&order, one("a")).is_none(), "free again");
     }
 
     #[test]
     fn a_call_that_is_parked_too_late_is_given_back() {
         let order = Order::new();
-        assert!(order.enter(one("a")).is_none());
-        let waiter = order.enter(one("a")).unwrap();
-        run(order.leave(one("a")));
+        assert!(enter(&order, one("a")).is_none());
+        let waiter = enter(&order, one("a")).unwrap();
+        run(order.leave(one("a"), None));
         assert!(waiter.park(Box::new(|| ())).is_some());
     }
 
     #[test]
     fn renames_both_ways_do_not_wait_for_each_other() {
         let order = Order::new();
-        assert!(order.enter(two("a", "b")).is_none());
-        let back = order.enter(two("b", "a")).unwrap();
-        let create = order.enter(one("b")).unwrap();
+        assert!(enter(&order, two("a", "b")).is_none());
+        let back = enter(&order, two("b", "a")).unwrap();
+        let create = enter(&order, one("b")).unwrap();
         assert!(back.park(Box::new(|| ())).is_none());
         assert!(create.park(Box::new(|| ())).is_none());
-        let [first, second] = order.leave(two("a", "b"));
+        let [first, second] = order.leave(two("a", "b"), None);
         assert_eq!(
             [first.is_some(), second.is_some()],
             [false, true],
             "the rename, and not the create"
         );
-        let [first, second] = order.leave(two("b", "a"));
+        let [first, second] = order.leave(two("b", "a"), None);
         assert_eq!([first.is_some(), second.is_some()], [true, false], "now the create");
-        run(order.leave(one("b")));
-        assert!(order.enter(two("a", "b")).is_none());
+        run(order.leave(one("b"), None));
+        assert!(enter(&order, two("a", "b")).is_none());
     }
 
     #[test]
     fn a_rename_onto_its_own_name_has_one_name() {
         let order = Order::new();
-        assert!(order.enter(two("a", "a")).is_none());
-        run(order.leave(two("a", "a")));
-        assert!(order.enter(one("a")).is_none());
+        assert!(enter(&order, two("a", "a")).is_none());
+        run(order.leave(two("a", "a"), None));
+        assert!(enter(&order, one("a")).is_none());
     }
 
     #[test]
@@ -358,27 +366,43 @@ mod tests {
             kind: Some(FileType::Regular),
             ..Record::new(fop, Origin::Client)
         };
+        let names =
+            |record: &Record<'_>| Names::of(record.at.as_ref(), record.to.as_ref()).unwrap();
+        let enter = |record: &mut Record<'static>| {
+            assert!(order.enter(names(record), record).is_none());
+        };
+        let leave = |record: &Record<'static>| run(order.leave(names(record), Some(record)));
+        let give_up = |record: &Record<'static>| run(order.leave(names(record), None));
+
         let mut unlink = record(Fop::UNLINK, inode(1), None);
-        order.correct(&mut unlink);
+        enter(&mut unlink);
         assert_eq!(unlink.gfid, inode(1), "nothing is known of the name");
-        order.remember(&record(Fop::CREATE, inode(2), None));
-        order.correct(&mut unlink);
+        give_up(&unlink);
+        let mut create = record(Fop::CREATE, inode(2), None);
+        enter(&mut create);
+        leave(&create);
+        enter(&mut unlink);
         assert_eq!((unlink.gfid, unlink.kind), (inode(2), None));
-        order.remember(&unlink);
+        leave(&unlink);
 
         let mut rename = record(Fop::RENAME, inode(3), Some(link("a")));
         rename.at = Some(link("b"));
         rename.replaced = inode(2);
-        order.correct(&mut rename);
+        enter(&mut rename);
         assert_eq!((rename.gfid, rename.replaced), (inode(3), None));
-        order.remember(&rename);
+        leave(&rename);
         rename.replaced = None;
-        order.correct(&mut rename);
+        enter(&mut rename);
+        assert_eq!(rename.replaced, inode(3));
+        // One that was parked is corrected when its turn comes.
+        rename.replaced = None;
+        order.correct(names(&rename), &mut rename);
         assert_eq!(rename.replaced, inode(3));
         order.forget();
         rename.replaced = inode(9);
-        order.correct(&mut rename);
+        order.correct(names(&rename), &mut rename);
         assert_eq!(rename.replaced, inode(9));
+        give_up(&rename);
     }
 
     /// Threads on few names: at no time do two have the same one, and all get through.
@@ -398,7 +422,7 @@ mod tests {
                         let (from, to) = ((thread + turn) % 3, (thread + turn * 7) % 3);
                         let held = two(names[from], names[to]);
                         let (told, tell) = std::sync::mpsc::channel();
-                        if let Some(waiter) = order.enter(held) {
+                        if let Some(waiter) = enter(order, held) {
                             if let Some(call) =
                                 waiter.park(Box::new(move || told.send(()).unwrap()))
                             {
@@ -414,7 +438,7 @@ mod tests {
                             busy[*at].fetch_sub(1, Ordering::SeqCst);
                         }
                         served.fetch_add(1, Ordering::Relaxed);
-                        run(order.leave(held));
+                        run(order.leave(held, None));
                     }
                 });
             }

@@ -5,17 +5,22 @@
 
 use std::borrow::Cow;
 use std::ffi::CStr;
+use std::sync::atomic::Ordering;
 
+use gnotify_bindings::log::{self, Level};
 use gnotify_bindings::sys;
-use gnotify_bindings::{Caller, Dict, Fd, Iatt, Inode, InodeRef, Loc, OwnedDict};
+use gnotify_bindings::{Caller, Dict, Fd, FdRef, Iatt, Inode, InodeRef, Loc, OwnedDict};
 use gnotify_journal::InFlight;
 use gnotify_record::{
-    Caller as Who, FileType, Fop, Gfid, Link, Origin, Owner, Record, SetAttr, Source, Time, Xattr,
-    set_attr,
+    Caller as Who, FileType, Fop, Gfid, Link, Origin, Owner, Record, Renaming, SetAttr, Source,
+    Time, Xattr, set_attr,
 };
 
+use crate::clients::KnownClient;
+use crate::instance::Instance;
 use crate::names::Names;
-use crate::unlinks::{Unlink, Unlinks};
+use crate::pendings::OnFrame;
+use crate::unlinks::{ASK_LINK_COUNT, Unlink, Unlinks};
 
 /// The longest value of an extended attribute that is recorded.
 const XATTR_VALUE_MAX: usize = 4096;
@@ -23,19 +28,18 @@ const XATTR_VALUE_MAX: usize = 4096;
 /// The mark that GlusterFS's own translators set on their requests (stock: glusterfs.h).
 const INTERNAL_FOP: &CStr = c"glusterfs-internal-fop";
 
-/// Asks the storage translator how many names an inode had before one of them goes (stock: glusterfs.h). It
-/// has looked that up anyway; of its two ways to answer this is the one that takes no lock and cannot fail.
-const ASK_LINK_COUNT: &CStr = c"gf_request_link_count";
+/// With this cluster/distribute tells one brick of a rename (stock: dht-common.h).
+const RENAME_HINT: &CStr = c"changelog.rename-op";
 
-/// Its answer; there is none where a rename found no inode to replace.
+/// The storage translator's answer to [`ASK_LINK_COUNT`]; there is none where a rename found no inode to replace.
 const LINK_COUNT: &CStr = c"gf_response_link_count";
 
-/// A fop that was wound and whose reply is awaited: hangs on its frame.
+/// A fop that was wound and whose reply is awaited. Its memory is used again by other fops.
 #[derive(Debug)]
 pub(crate) struct Pending {
     pub(crate) record: Record<'static>,
-    /// The inode whose slice mark decides whether the record is a repetition, held until the reply.
-    pub(crate) inode: Option<InodeRef>,
+    /// What was changed, held until the reply.
+    pub(crate) changed: Changed,
     /// We asked for the link count, and the caller did not: it must not see the answer.
     asked_link_count: bool,
     /// The inode that loses a name by this fop.
@@ -44,39 +48,100 @@ pub(crate) struct Pending {
     pub(crate) names: Option<Names>,
     /// The note of what is about to change, for the next start if this process is killed.
     pub(crate) in_flight: Option<InFlight>,
+    /// The client of the fop before, which most likely is this one's too.
+    pub(crate) known_client: KnownClient,
+    /// Room for the record's names, left by the fops before.
+    spare: [Vec<u8>; 2],
+}
+
+impl Pending {
+    /// Room for a fop.
+    pub(crate) fn new() -> Pending {
+        Pending {
+            record: Record::new(Fop(0), Origin::Client),
+            changed: Changed::Nothing,
+            asked_link_count: false,
+            unlink: None,
+            names: None,
+            in_flight: None,
+            known_client: KnownClient::default(),
+            spare: Default::default(),
+        }
+    }
+
+    /// Where the memory for names is.
+    #[cfg(test)]
+    pub(crate) fn spare_names(&self) -> [*const u8; 2] {
+        self.spare.each_ref().map(Vec::as_ptr)
+    }
+
+    /// Lets go of what is held for a fop that has ended, and keeps the memory of its names.
+    #[inline]
+    pub(crate) fn release(&mut self) {
+        let [at, to] = &mut self.spare;
+        keep(self.record.at.take(), at);
+        keep(self.record.to.take(), to);
+        self.changed = Changed::Nothing;
+    }
+}
+
+/// Keeps the memory of a name.
+#[inline]
+fn keep(link: Option<Link<'static>>, spare: &mut Vec<u8>) {
+    if let Some(Link { name: Cow::Owned(name), .. }) = link {
+        *spare = name;
+    }
+}
+
+/// The inode that a fop changes, whose slice mark decides whether its record is a repetition.
+#[derive(Debug)]
+pub(crate) enum Changed {
+    /// None whose mark counts.
+    Nothing,
+    /// By name.
+    Inode(InodeRef),
+    /// Through an open file, which holds it: a reference on that costs a fifth of one on the inode.
+    File(FdRef),
+}
+
+impl Changed {
+    pub(crate) fn inode(&self) -> Option<Inode<'_>> {
+        match self {
+            Changed::Nothing => None,
+            Changed::Inode(inode) => Some(inode.get()),
+            Changed::File(fd) => fd.get().inode(),
+        }
+    }
 }
 
 /// What is seen when a fop comes down. It is written where it stays until the reply: a record is large, and this
 /// is the fop path.
 #[derive(Debug)]
 pub(crate) struct Before<'a> {
-    pending: Box<Pending>,
+    pending: OnFrame,
+    instance: &'a Instance,
     caller: Caller<'a>,
     xdata: Option<Dict<'a>>,
-    xattr_values: bool,
     loses_name: Option<Gfid>,
 }
 
 impl<'a> Before<'a> {
+    #[inline]
     pub(crate) fn new(
+        instance: &'a Instance,
         fop: Fop,
         caller: Caller<'a>,
         xdata: Option<Dict<'a>>,
-        xattr_values: bool,
     ) -> Self {
-        let mut pending = Box::new(Pending {
-            record: Record::new(fop, Origin::Client),
-            inode: None,
-            asked_link_count: false,
-            unlink: None,
-            names: None,
-            in_flight: None,
-        });
+        // SAFETY: [instance] it is freed when no fop is under way.
+        let mut pending = unsafe { instance.pendings.take(instance.this()) };
+        (pending.names, pending.unlink, pending.in_flight) = (None, None, None);
         let record = &mut pending.record;
+        record.renew(fop, Origin::Client);
         record.caller = Some(Who { uid: caller.uid, gid: caller.gid, pid: caller.pid });
         record.ctime =
             caller.ctime.and_then(|(sec, nsec)| sec.checked_mul(1_000_000_000)?.checked_add(nsec));
-        Before { pending, caller, xdata, xattr_values, loses_name: None }
+        Before { pending, instance, caller, xdata, loses_name: None }
     }
 
     fn record(&mut self) -> &mut Record<'static> {
@@ -84,15 +149,17 @@ impl<'a> Before<'a> {
     }
 
     /// The entry that appears, disappears or moves.
+    #[inline]
     pub(crate) fn at(&mut self, loc: Option<Loc<'_>>) {
-        self.record().at = link(loc);
+        let Pending { record, spare: [spare, _], .. } = &mut *self.pending;
+        record.at = link(loc, spare);
     }
 
     /// The entry that a rename makes, and the inode it may take the place of.
     pub(crate) fn to(&mut self, loc: Option<Loc<'_>>) {
-        self.record().to = link(loc);
-        self.record().replaced =
-            loc.and_then(Loc::inode).and_then(|inode| Gfid(inode.gfid()).known());
+        let Pending { record, spare: [_, spare], .. } = &mut *self.pending;
+        record.to = link(loc, spare);
+        record.replaced = loc.and_then(Loc::inode).and_then(|inode| Gfid(inode.gfid()).known());
     }
 
     /// The inode that is acted upon, by name.
@@ -105,19 +172,17 @@ impl<'a> Before<'a> {
     /// The inode that is changed, by name; its slice mark counts.
     pub(crate) fn change(&mut self, loc: Option<Loc<'_>>) {
         self.subject(loc);
-        self.hold(loc.and_then(Loc::inode));
+        if let Some(inode) = loc.and_then(Loc::inode) {
+            self.pending.changed = Changed::Inode(inode.hold());
+        }
     }
 
     /// The inode that is changed, through an open file; its slice mark counts.
     pub(crate) fn change_fd(&mut self, fd: Option<Fd<'_>>) {
-        let Some(inode) = fd.and_then(Fd::inode) else { return };
+        let Some((fd, inode)) = fd.and_then(|fd| Some((fd, fd.inode()?))) else { return };
         self.record().gfid = Gfid(inode.gfid()).known();
         self.record().kind = FileType::from_host(inode.ia_type());
-        self.hold(Some(inode));
-    }
-
-    fn hold(&mut self, inode: Option<Inode<'_>>) {
-        self.pending.inode = inode.map(Inode::hold);
+        self.pending.changed = Changed::File(fd.hold());
     }
 
     pub(crate) fn flags(&mut self, flags: i32) {
@@ -179,14 +244,19 @@ impl<'a> Before<'a> {
 
     /// The extended attributes in `dict`.
     pub(crate) fn xattrs(&mut self, dict: Option<Dict<'_>>) {
+        self.xattrs_that(dict, |name| !name.is_empty());
+    }
+
+    #[inline]
+    fn xattrs_that(&mut self, dict: Option<Dict<'_>>, are_meant: impl Fn(&[u8]) -> bool) {
         let Some(dict) = dict else { return };
-        let values = self.xattr_values;
+        let values = self.instance.switches().xattr_values();
         let value = |value: &[u8]| {
             (values && value.len() <= XATTR_VALUE_MAX).then(|| Cow::Owned(value.to_vec()))
         };
         self.record().xattrs = dict
             .iter()
-            .filter(|(name, _)| !name.is_empty())
+            .filter(|(name, _)| are_meant(name.to_bytes()))
             .map(|(name, bytes)| Xattr {
                 name: Cow::Owned(name.to_bytes().to_vec()),
                 value: value(bytes),
@@ -211,10 +281,28 @@ impl<'a> Before<'a> {
     /// namespaces of extended attributes. The rest of an xdata is talk between translators.
     pub(crate) fn birth_xattrs(&mut self) {
         const NAMESPACES: [&[u8]; 4] = [b"user.", b"system.", b"security.", b"trusted."];
-        self.xattrs(self.xdata);
-        self.record()
-            .xattrs
-            .retain(|xattr| NAMESPACES.iter().any(|space| xattr.name.starts_with(space)));
+        self.xattrs_that(self.xdata, |name| NAMESPACES.iter().any(|space| name.starts_with(space)));
+    }
+
+    /// The rename that the fop stands for, if cluster/distribute said so.
+    pub(crate) fn renaming(&mut self) {
+        let Some(hint) = self.xdata.and_then(|xdata| xdata.bytes(RENAME_HINT)) else { return };
+        self.record().renaming = Renaming::from_hint(hint).map(Box::new);
+        if self.record().renaming.is_none() {
+            self.ignored_hint(hint.len());
+        }
+    }
+
+    /// Anybody may send one, and as often as they like: it is said once.
+    #[cold]
+    fn ignored_hint(&self, len: usize) {
+        if self.instance.counters.ignored_hints.fetch_add(1, Ordering::Relaxed) == 0 {
+            let said = format_args!(
+                "a client sent {len} bytes as a rename hint (changelog.rename-op) that are none: \
+                 such are ignored and counted in the statedump; look at the client's version"
+            );
+            log::log(self.instance.this(), Level::Warning, 0, said);
+        }
     }
 
     /// The subject loses a name: the reply shall say how many it had.
@@ -227,8 +315,9 @@ impl<'a> Before<'a> {
         self.loses_name = self.record().replaced;
     }
 
-    /// What hangs on the frame until the reply, and the xdata to wind with in the place of the caller's.
-    pub(crate) fn finish(self, unlinks: &Unlinks) -> (Box<Pending>, Option<OwnedDict>) {
+    /// What is kept until the reply, and the xdata to wind with in the place of the caller's.
+    pub(crate) fn finish(self) -> (OnFrame, Option<OwnedDict>) {
+        let unlinks = &self.instance.unlinks;
         let mut pending = self.pending;
         let parent = pending.record.at.as_ref().map(|at| at.parent);
         let internal = self.xdata.is_some_and(|xdata| xdata.contains(INTERNAL_FOP));
@@ -239,7 +328,8 @@ impl<'a> Before<'a> {
             && !self.xdata.is_some_and(|xdata| xdata.contains(ASK_LINK_COUNT))
         {
             xdata = OwnedDict::copy_with_ref(self.xdata)
-                .and_then(|mut dict| dict.set_i32(ASK_LINK_COUNT, 1).then_some(dict));
+                .zip(unlinks.question())
+                .and_then(|(mut dict, question)| dict.add(question).then_some(dict));
         }
         pending.asked_link_count = xdata.is_some();
         pending.unlink = self.loses_name.map(|gfid| unlinks.begin(gfid));
@@ -282,12 +372,15 @@ impl<'a> After<'a> {
         xdata: Option<Dict<'a>>,
         unlinks: &Unlinks,
     ) -> Self {
-        let exact = pending.unlink.take().is_some_and(|unlink| unlinks.end(unlink));
-        let count = xdata.and_then(|xdata| xdata.u32(LINK_COUNT));
-        if let (Some(xdata), Some(_), true) = (xdata, count, pending.asked_link_count) {
-            xdata.hold().del(LINK_COUNT);
-        }
-        let names_before = count.map(|count| NamesBefore { count, exact });
+        // Only where a name goes was it asked for, and is an answer looked for.
+        let names_before = pending.unlink.take().and_then(|unlink| {
+            let exact = unlinks.end(unlink);
+            let count = xdata?.u32(LINK_COUNT)?;
+            if let (Some(xdata), true) = (xdata, pending.asked_link_count) {
+                xdata.hold().del(LINK_COUNT);
+            }
+            Some(NamesBefore { count, exact })
+        });
         After { pending, op_ret, opened: None, names_before }
     }
 
@@ -396,9 +489,14 @@ pub(crate) fn length_of(vector: *const libc::iovec, count: i32) -> u64 {
     parts.iter().map(|part| part.iov_len as u64).sum()
 }
 
-fn link(loc: Option<Loc<'_>>) -> Option<Link<'static>> {
+/// The entry that `loc` names, with its name in the memory of `spare`.
+#[inline]
+fn link(loc: Option<Loc<'_>>, spare: &mut Vec<u8>) -> Option<Link<'static>> {
     let loc = loc?;
     let parent = Gfid(loc.pargfid()).known()?;
     let name = loc.name().filter(|name| !name.is_empty())?;
-    Some(Link { parent, name: Cow::Owned(name.to_vec()) })
+    let mut owned = std::mem::take(spare);
+    owned.clear();
+    owned.extend_from_slice(name);
+    Some(Link { parent, name: Cow::Owned(owned) })
 }

@@ -15,10 +15,18 @@ thread_local! {
 }
 
 /// Runs `calls`, and whatever can go on by them.
+#[inline]
 pub(crate) fn resume(calls: [Option<Call>; 2]) {
-    if calls.iter().all(Option::is_none) {
-        return;
+    if calls.iter().any(Option::is_some) {
+        go_on(calls);
+    } else {
+        // Two that are none need no look at how a call is dropped.
+        std::mem::forget(calls);
     }
+}
+
+#[cold]
+fn go_on(calls: [Option<Call>; 2]) {
     let at_it = TO_DO.with_borrow_mut(|to_do| {
         let at_it = to_do.is_some();
         to_do.get_or_insert_default().extend(calls.into_iter().flatten());

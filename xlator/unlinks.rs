@@ -4,15 +4,26 @@
 //! ahead. Two that go at the same time may both see two, and neither would say that it was the last. So where
 //! another one was under way, the count is only known if it says one.
 
+use std::ffi::CStr;
+use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU32, Ordering};
 
+use gnotify_bindings::OwnedDict;
 use gnotify_record::Gfid;
+
+/// Asks the storage translator how many names an inode had before one of them goes (stock: glusterfs.h). It
+/// has looked that up anyway; of its two ways to answer this is the one that takes no lock and cannot fail.
+pub(crate) const ASK_LINK_COUNT: &CStr = c"gf_request_link_count";
 
 /// Counters for so many groups of inodes. Two in one group only make a count unknown that was known.
 const GROUPS: usize = 1024;
 
 #[derive(Debug)]
-pub(crate) struct Unlinks(Box<[AtomicU32]>);
+pub(crate) struct Unlinks {
+    groups: Box<[AtomicU32]>,
+    /// What a fop adds to its xdata, made once: the host writes a number as a text, on its heap.
+    question: OnceLock<Option<OwnedDict>>,
+}
 
 /// A name that is going. To be given back to [`Unlinks::end`].
 #[derive(Debug)]
@@ -24,19 +35,28 @@ pub(crate) struct Unlink {
 
 impl Unlinks {
     pub(crate) fn new() -> Unlinks {
-        Unlinks((0..GROUPS).map(|_| AtomicU32::new(0)).collect())
+        let groups = (0..GROUPS).map(|_| AtomicU32::new(0)).collect();
+        Unlinks { groups, question: OnceLock::new() }
+    }
+
+    /// [`ASK_LINK_COUNT`]; none when the host is out of memory.
+    pub(crate) fn question(&self) -> Option<&OwnedDict> {
+        let make = || {
+            OwnedDict::new().and_then(|mut dict| dict.set_i32(ASK_LINK_COUNT, 1).then_some(dict))
+        };
+        self.question.get_or_init(make).as_ref()
     }
 
     /// A name of the inode is about to go.
     pub(crate) fn begin(&self, gfid: Gfid) -> Unlink {
         // A gfid is random, except its version bits.
         let group = usize::from(u16::from_le_bytes([gfid.0[0], gfid.0[1]])) % GROUPS;
-        Unlink { group, alone: self.0[group].fetch_add(1, Ordering::AcqRel) == 0 }
+        Unlink { group, alone: self.groups[group].fetch_add(1, Ordering::AcqRel) == 0 }
     }
 
     /// It is gone, or was refused. Whether no other one was under way meanwhile.
     pub(crate) fn end(&self, unlink: Unlink) -> bool {
-        self.0[unlink.group].fetch_sub(1, Ordering::AcqRel) == 1 && unlink.alone
+        self.groups[unlink.group].fetch_sub(1, Ordering::AcqRel) == 1 && unlink.alone
     }
 }
 

@@ -72,13 +72,10 @@ impl<'a> Dict<'a> {
         (got == 0).then_some(number)
     }
 
-    /// The number under `key`.
+    /// The number under `key`: the host keeps numbers as decimal texts.
+    #[inline]
     pub fn u32(self, key: &CStr) -> Option<u32> {
-        let mut number = 0;
-        // SAFETY: as in `i32`.
-        let got =
-            unsafe { sys::dict_get_uint32(self.as_ptr(), key.as_ptr().cast_mut(), &mut number) };
-        (got == 0).then_some(number)
+        core::str::from_utf8(self.text(key)?).ok()?.parse().ok()
     }
 
     /// The number under `key`.
@@ -104,11 +101,16 @@ impl<'a> Dict<'a> {
         OwnedDict(self.0)
     }
 
+    /// Few pairs are sooner looked through than the key is hashed, under the dict's lock.
     #[inline]
     fn data(self, key: &CStr) -> Option<*mut sys::data_t> {
-        // SAFETY: [host-args]; the host only reads the key.
-        let data = unsafe { sys::dict_get(self.as_ptr(), key.as_ptr().cast_mut()) };
-        (!data.is_null()).then_some(data)
+        const FEW: usize = 8;
+        if self.len() > FEW {
+            // SAFETY: [host-args]; the host only reads the key.
+            let data = unsafe { sys::dict_get(self.as_ptr(), key.as_ptr().cast_mut()) };
+            return (!data.is_null()).then_some(data);
+        }
+        self.iter().members().find(|(name, _)| *name == key).map(|(_, data)| data)
     }
 }
 
@@ -119,21 +121,35 @@ pub struct Pairs<'a> {
     dict: PhantomData<&'a sys::dict_t>,
 }
 
-impl<'a> Iterator for Pairs<'a> {
-    type Item = (&'a CStr, &'a [u8]);
+impl<'a> Pairs<'a> {
+    #[inline]
+    fn members(mut self) -> impl Iterator<Item = (&'a CStr, *mut sys::data_t)> {
+        core::iter::from_fn(move || self.member())
+    }
 
-    fn next(&mut self) -> Option<Self::Item> {
+    #[inline]
+    fn member(&mut self) -> Option<(&'a CStr, *mut sys::data_t)> {
         while let Some(pair) = NonNull::new(self.next) {
             // SAFETY: [host-args] nobody changes the dict for 'a; a pair's key is a C string.
             unsafe {
                 let pair = pair.as_ptr();
                 self.next = (*pair).next;
                 if !(*pair).key.is_null() && !(*pair).value.is_null() {
-                    return Some((CStr::from_ptr((*pair).key), value((*pair).value)));
+                    return Some((CStr::from_ptr((*pair).key), (*pair).value));
                 }
             }
         }
         None
+    }
+}
+
+impl<'a> Iterator for Pairs<'a> {
+    type Item = (&'a CStr, &'a [u8]);
+
+    #[inline]
+    fn next(&mut self) -> Option<Self::Item> {
+        // SAFETY: [host-args] a value lives as long as its pair stays in the dict.
+        self.member().map(|(key, data)| (key, unsafe { value(data) }))
     }
 }
 
@@ -144,6 +160,8 @@ pub struct OwnedDict(NonNull<sys::dict_t>);
 
 // SAFETY: [own-dict] the reference is ours, and the host counts atomically.
 unsafe impl Send for OwnedDict {}
+// SAFETY: as above; it is changed through `&mut` only, and the host's readers take its lock.
+unsafe impl Sync for OwnedDict {}
 
 impl OwnedDict {
     /// An empty dict; none when the host is out of memory.
@@ -190,6 +208,13 @@ impl OwnedDict {
             sys::dict_set_dynstr_with_alloc(self.as_ptr(), key.as_ptr().cast_mut(), text.as_ptr())
                 == 0
         }
+    }
+
+    /// Sets what is in `pairs`, whose values are shared and not copied: the least that setting a number again
+    /// and again can cost. False when the host is out of memory.
+    pub fn add(&mut self, pairs: &OwnedDict) -> bool {
+        // SAFETY: [own-dict] both; given a target the host gives that back.
+        !unsafe { sys::dict_copy_with_ref(pairs.as_ptr(), self.as_ptr()) }.is_null()
     }
 
     /// Removes a pair.

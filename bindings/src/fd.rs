@@ -62,4 +62,37 @@ impl<'a> Fd<'a> {
     pub fn address(self) -> usize {
         self.as_ptr().addr()
     }
+
+    /// Takes a reference of our own.
+    #[inline]
+    pub fn hold(self) -> FdRef {
+        // SAFETY: [live-fd] a referenced descriptor may be referenced again.
+        unsafe { sys::fd_ref(self.as_ptr()) };
+        FdRef(self.0)
+    }
+}
+
+/// A descriptor on which we hold a reference.
+#[derive(Debug)]
+#[repr(transparent)]
+pub struct FdRef(NonNull<sys::fd_t>);
+
+// SAFETY: [live-fd] the reference is ours, and the host counts atomically.
+unsafe impl Send for FdRef {}
+// SAFETY: as above; `get` hands out what is safe to read from any thread.
+unsafe impl Sync for FdRef {}
+
+impl FdRef {
+    /// The descriptor.
+    #[inline]
+    pub fn get(&self) -> Fd<'_> {
+        Fd(self.0, PhantomData)
+    }
+}
+
+impl Drop for FdRef {
+    fn drop(&mut self) {
+        // SAFETY: [live-fd] it is the reference that `hold` took.
+        unsafe { sys::fd_unref(self.0.as_ptr()) };
+    }
 }

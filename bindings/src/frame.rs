@@ -4,8 +4,7 @@
 //! holds a `Frame` that it cannot copy, and winding or unwinding takes it. After that nothing of the fop may
 //! be touched: the host answers inside the call, on the same thread, and may have freed it all.
 
-use core::ffi::c_void;
-use core::ptr::{self, NonNull};
+use core::ptr::NonNull;
 
 use crate::client::Client;
 use crate::sys;
@@ -23,11 +22,11 @@ pub struct Frame(NonNull<sys::call_frame_t>);
 unsafe impl Send for Frame {}
 
 impl Frame {
-    /// Takes over the frame the host handed to a fop entry or to a reply.
+    /// Takes over the frame the host handed to a fop entry.
     ///
     /// # Safety
     /// [live-frame] `frame` is the frame of a call that was given to us and is not yet answered, and no other
-    /// `Frame` for it exists. In a reply it is the frame that was wound: the token comes back.
+    /// `Frame` for it exists.
     #[inline]
     pub unsafe fn from_raw(frame: *mut sys::call_frame_t) -> Self {
         debug_assert!(!frame.is_null());
@@ -70,38 +69,6 @@ impl Frame {
                     .then_some((ctime.tv_sec, ctime.tv_nsec)),
                 client: Client::from_raw((*root).client),
             }
-        }
-    }
-
-    /// A number that tells this call from every other one that is in flight.
-    #[inline]
-    pub fn id(&self) -> usize {
-        self.as_ptr().addr()
-    }
-
-    /// Keeps `local` with the frame until the reply.
-    #[inline]
-    pub fn set_local<T: Send + 'static>(&mut self, local: Box<T>) {
-        // SAFETY: [live-frame] `local` of a frame that was given to us is ours alone.
-        unsafe {
-            let slot = &raw mut (*self.as_ptr()).local;
-            *slot = Box::into_raw(local).cast::<c_void>();
-        }
-    }
-
-    /// Takes back what [`Frame::set_local`] kept. It must be taken before the frame is unwound: what still
-    /// hangs on the frame then is given to the host's own allocator.
-    ///
-    /// # Safety
-    /// [one-local] `T` is the type that was given to `set_local` on this frame.
-    #[inline]
-    pub unsafe fn take_local<T: Send + 'static>(&mut self) -> Option<Box<T>> {
-        // SAFETY: [live-frame] as in `set_local`. [one-local] a non-null pointer came from a `Box<T>`, and the
-        // slot is emptied, so that it is taken once.
-        unsafe {
-            let slot = &raw mut (*self.as_ptr()).local;
-            let local = ptr::replace(slot, ptr::null_mut()).cast::<T>();
-            if local.is_null() { None } else { Some(Box::from_raw(local)) }
         }
     }
 }

@@ -8,7 +8,7 @@ use core::ptr;
 use std::ffi::CString;
 
 use crate::dict::{Dict, OwnedDict};
-use crate::fd::Fd;
+use crate::fd::{Fd, FdRef};
 use crate::iatt::Iatt;
 use crate::inode::{Inode, InodeRef};
 use crate::loc::Loc;
@@ -105,33 +105,16 @@ impl Hold for Option<Loc<'_>> {
     }
 }
 
-/// A descriptor on which we hold a reference.
-#[derive(Debug)]
-pub struct FdRef(ptr::NonNull<sys::fd_t>);
-
-// SAFETY: [live-fd] the reference is ours, and the host counts atomically.
-unsafe impl Send for FdRef {}
-
-impl Drop for FdRef {
-    fn drop(&mut self) {
-        // SAFETY: [live-fd] it is the reference that `hold` took.
-        unsafe { sys::fd_unref(self.0.as_ptr()) };
-    }
-}
-
 impl Hold for Option<Fd<'_>> {
     type Held = Option<FdRef>;
 
     unsafe fn hold(c: *mut sys::fd_t) -> Option<Self::Held> {
-        Some(ptr::NonNull::new(c).map(|fd| {
-            // SAFETY: [live-fd] a referenced descriptor may be referenced again.
-            unsafe { sys::fd_ref(fd.as_ptr()) };
-            FdRef(fd)
-        }))
+        // SAFETY: [live-fd] the call holds a reference.
+        Some(unsafe { Fd::from_raw(c) }.map(Fd::hold))
     }
 
     fn lend(held: &mut Self::Held) -> *mut sys::fd_t {
-        held.as_ref().map_or(ptr::null_mut(), |fd| fd.0.as_ptr())
+        held.as_ref().map_or(ptr::null_mut(), |fd| fd.get().as_ptr())
     }
 }
 

@@ -6,25 +6,39 @@
 use crate::sys;
 use crate::xlator::Xlator;
 
-/// What THIS was; to be put back.
+/// What THIS was, and where this thread keeps it; to be put back on this thread.
 #[derive(Debug)]
 #[must_use = "THIS must be put back"]
-pub struct Restore(*mut sys::xlator_t);
+pub struct Restore {
+    location: *mut *mut sys::xlator_t,
+    before: *mut sys::xlator_t,
+}
 
 impl Restore {
     /// Puts THIS back to what it was.
     #[inline]
     pub fn put_back(self) {
-        set(self.0);
+        if !self.location.is_null() {
+            // SAFETY: [host-ready] a thread-local of this thread, which a `Restore` does not leave.
+            unsafe { *self.location = self.before };
+        }
     }
 }
 
 /// Makes `xlator` the running translator until [`Restore::put_back`].
 #[inline]
 pub(crate) fn enter(xlator: *mut sys::xlator_t) -> Restore {
-    let before = current();
-    set(xlator);
-    Restore(before)
+    // SAFETY: [host-ready] the function returns the address of a thread-local, valid on this thread, or null
+    // where the host is not initialised. Only this thread reads or writes it.
+    unsafe {
+        let location = sys::__glusterfs_this_location();
+        let before = if location.is_null() {
+            core::ptr::null_mut()
+        } else {
+            core::ptr::replace(location, xlator)
+        };
+        Restore { location, before }
+    }
 }
 
 /// Makes `this` the running translator of a thread of our own until [`Restore::put_back`]: the host's log asks
@@ -36,20 +50,9 @@ pub fn within(this: Xlator<'_>) -> Restore {
 /// The running translator; null only when the host is not initialised.
 #[inline]
 pub(crate) fn current() -> *mut sys::xlator_t {
-    // SAFETY: [host-ready] the function returns the address of a thread-local, valid on this thread.
+    // SAFETY: as in `enter`.
     unsafe {
         let location = sys::__glusterfs_this_location();
         if location.is_null() { core::ptr::null_mut() } else { *location }
-    }
-}
-
-#[inline]
-fn set(xlator: *mut sys::xlator_t) {
-    // SAFETY: as in `current`; only this thread reads or writes it.
-    unsafe {
-        let location = sys::__glusterfs_this_location();
-        if !location.is_null() {
-            *location = xlator;
-        }
     }
 }

@@ -2,13 +2,15 @@
 //!
 //! In C they are macros, because every fop has its own argument list. Here the halves before and after the
 //! call are functions, and three small macros put the typed call between them. Left out are the host's trace
-//! messages and its write into the `_cbk` slot, which in C only serves to check the type.
+//! messages and its write into the `_cbk` slot, which in C only serves to check the type; and the new frame of
+//! STACK_WIND, for which there is a [`stand-in`](crate::stand_in).
 
 use core::ffi::{CStr, c_void};
 use core::ptr;
 use core::sync::atomic::{AtomicI64, Ordering};
 
 use crate::frame::Frame;
+use crate::stand_in::StandIn;
 use crate::sys;
 use crate::this::{self, Restore};
 use crate::xlator::Xlator;
@@ -41,59 +43,33 @@ pub struct Unwound {
     pub restore: Restore,
 }
 
-/// The first half of STACK_WIND to the first child of `this`.
-///
-/// When the host has no memory for another frame its own macro loses the call; here it goes on without us, as a
-/// tail wind, and whatever hung on the frame is leaked.
+/// The first half of a wind to the first child of `this`, with a stand-in.
 ///
 /// # Safety
-/// [live-frame] by `frame`. `reply` is the reply function of fop number `fop`, which the caller looks up next in
-/// [`Wound::fops`] and calls once. [one-child] `this` has a child.
+/// [live-frame] by `frame`, [stand-in] by `stand_in`. `reply` is the reply function of fop number `fop`, which the
+/// caller looks up next in [`Wound::fops`] and calls once. [one-child] `this` has a child.
 #[inline]
-pub unsafe fn begin_wind(
+pub unsafe fn begin_wind<T>(
     frame: Frame,
+    stand_in: *const StandIn<T>,
     this: Xlator<'_>,
     fop: u32,
     reply: sys::ret_fn_t,
-    from: &'static CStr,
     to: &'static CStr,
 ) -> Wound {
-    // SAFETY: [live-frame] frame, root and pool live until the call is answered. [one-child] by the caller. The
-    // new frame comes zeroed from the pool that the host itself takes frames from, and is published to the
-    // list of the stack under the stack's lock, as every walker of that list expects.
+    // SAFETY: by the caller.
     unsafe {
-        let parent = frame.as_ptr();
-        let root = (*parent).root;
-        let new = sys::mem_get_calloc((*(*root).pool).frame_mem_pool).cast::<sys::call_frame_t>();
-        if new.is_null() {
-            (*parent).local = ptr::null_mut();
-            return begin_wind_tail(frame, this, fop, to);
-        }
         let next = first_child(this);
-        (*new).root = root;
-        (*new).this = next;
-        (*new).ret = reply;
-        (*new).parent = parent;
-        (*new).cookie = new.cast();
-        (*new).wind_from = from.as_ptr();
-        (*new).wind_to = to.as_ptr();
-        (*new).unwind_to = from.as_ptr();
-        libc::pthread_mutex_init(&raw mut (*new).lock, ptr::null());
-        libc::pthread_mutex_lock(&raw mut (*root).stack_lock);
-        list_add(&raw mut (*new).frames, &raw mut (*root).myframes);
-        libc::pthread_mutex_unlock(&raw mut (*root).stack_lock);
+        let frame = StandIn::take_place(stand_in, frame, next, reply);
+        (*frame).wind_to = to.as_ptr();
         let restore = this::enter(next);
-        if (*(*next).ctx).measure_latency != 0 {
-            timespec_now(&raw mut (*new).begin);
-        }
-        (*new).op = fop;
         let fops = if (*next).pass_through {
             (*next).pass_through_fops
         } else {
             count_call(next, fop);
             (*next).fops
         };
-        Wound { frame: new, next, fops, restore }
+        Wound { frame, next, fops, restore }
     }
 }
 
@@ -139,21 +115,38 @@ pub unsafe fn begin_unwind(
     op_errno: i32,
     from: &'static CStr,
 ) -> Unwound {
-    // SAFETY: [live-frame] frame, root and parent live until the reply function has run; a frame that was given
-    // to us has a parent, the one that was wound to us. The root's error is written under its lock.
+    // SAFETY: [live-frame] the root lives as long as the call. Its error is written under its lock.
     unsafe {
-        let frame = frame.into_raw();
-        let root = (*frame).root;
-        let parent = (*frame).parent;
+        let root = (*frame.as_ptr()).root;
         libc::pthread_mutex_lock(&raw mut (*root).stack_lock);
         if op_ret < 0 && op_errno != (*root).error {
-            (*root).err_xl = (*frame).this;
+            (*root).err_xl = (*frame.as_ptr()).this;
             (*root).error = op_errno;
         } else if op_ret == 0 {
             (*root).err_xl = ptr::null_mut();
             (*root).error = 0;
         }
         libc::pthread_mutex_unlock(&raw mut (*root).stack_lock);
+        begin_pass_back(frame, op_ret, op_errno, from)
+    }
+}
+
+/// The same where the answer is the child's, unchanged: that one has noted on the root whether it failed.
+///
+/// # Safety
+/// As for [`begin_unwind`].
+#[inline]
+pub unsafe fn begin_pass_back(
+    frame: Frame,
+    op_ret: i32,
+    _op_errno: i32,
+    from: &'static CStr,
+) -> Unwound {
+    // SAFETY: [live-frame] frame and parent live until the reply function has run; a frame that was given to us
+    // has a parent, the one that was wound to us.
+    unsafe {
+        let frame = frame.into_raw();
+        let parent = (*frame).parent;
         let caller = (*parent).this;
         let restore = this::enter(caller);
         (*frame).complete = 1;
@@ -234,41 +227,34 @@ unsafe fn increment(counter: *mut sys::gf_atomic_int64_t) {
 }
 
 #[inline]
-unsafe fn list_add(new: *mut sys::list_head, head: *mut sys::list_head) {
-    // SAFETY: by the caller, `head` is a well-formed ring whose lock is held, and `new` is in no list.
-    unsafe {
-        let next = (*head).next;
-        (*new).prev = head;
-        (*new).next = next;
-        (*head).next = new;
-        (*next).prev = new;
-    }
-}
-
-#[inline]
 unsafe fn timespec_now(at: *mut libc::timespec) {
     // SAFETY: `at` points into a live frame.
     unsafe { libc::clock_gettime(libc::CLOCK_MONOTONIC, at) };
 }
 
-/// Winds a call to the first child: `wind!(frame, this, writev, GF_FOP_WRITE, reply, args...)`.
+/// Winds a call to the first child: `wind!(frame, stand_in, this, writev, GF_FOP_WRITE, reply, args...)`.
 ///
-/// Consumes the [`Frame`](crate::frame::Frame). Must stand in an `unsafe` block: [host-args] the arguments after
-/// the reply are the ones the host gave to this fop, or live as long as the host demands of them; [one-child].
+/// Consumes the [`Frame`](crate::frame::Frame); the reply gets it back from
+/// [`StandIn::step_aside`](crate::stand_in::StandIn::step_aside). Must stand in an `unsafe` block: [host-args] the
+/// arguments after the reply are the ones the host gave to this fop, or live as long as the host demands of
+/// them; [stand-in]; [one-child].
 ///
 /// The reply's type, the number and the single use of the frame are checked when this is compiled:
 /// ```
-/// # use gnotify_bindings::{sys::{self, glusterfs_fop_t::GF_FOP_FLUSH}, Frame, Xlator, unwind, wind};
+/// # use gnotify_bindings::{sys::{self, glusterfs_fop_t::GF_FOP_FLUSH}, Frame, StandIn, Xlator, pass_back, wind};
 /// # use core::ffi::c_void;
 /// unsafe extern "C" fn reply(
 ///     frame: *mut sys::call_frame_t, _: *mut c_void, _: *mut sys::xlator_t,
 ///     op_ret: i32, op_errno: i32, xdata: *mut sys::dict_t,
 /// ) -> i32 {
-///     unsafe { unwind!(Frame::from_raw(frame), flush, op_ret, op_errno, xdata) };
+///     let (frame, _free) = unsafe { StandIn::<()>::step_aside(frame) };
+///     unsafe { pass_back!(frame, flush, op_ret, op_errno, xdata) };
 ///     0
 /// }
-/// unsafe fn flush(frame: Frame, this: Xlator<'_>, fd: *mut sys::fd_t, xdata: *mut sys::dict_t) {
-///     unsafe { wind!(frame, this, flush, GF_FOP_FLUSH, reply, fd, xdata) }
+/// unsafe fn flush(
+///     frame: Frame, free: *const StandIn<()>, this: Xlator<'_>, fd: *mut sys::fd_t, xdata: *mut sys::dict_t,
+/// ) {
+///     unsafe { wind!(frame, free, this, flush, GF_FOP_FLUSH, reply, fd, xdata) }
 /// }
 /// ```
 /// A frame that is used twice does not compile:
@@ -288,7 +274,7 @@ unsafe fn timespec_now(at: *mut libc::timespec) {
 /// ```
 /// nor the reply of another fop:
 /// ```compile_fail,E0308
-/// # use gnotify_bindings::{sys::{self, glusterfs_fop_t::GF_FOP_FLUSH}, Frame, Xlator, wind};
+/// # use gnotify_bindings::{sys::{self, glusterfs_fop_t::GF_FOP_FLUSH}, Frame, StandIn, Xlator, wind};
 /// # use core::ffi::c_void;
 /// unsafe extern "C" fn reply(
 ///     _: *mut sys::call_frame_t, _: *mut c_void, _: *mut sys::xlator_t,
@@ -296,19 +282,23 @@ unsafe fn timespec_now(at: *mut libc::timespec) {
 /// ) -> i32 {
 ///     0
 /// }
-/// unsafe fn flush(frame: Frame, this: Xlator<'_>, fd: *mut sys::fd_t, xdata: *mut sys::dict_t) {
-///     unsafe { wind!(frame, this, flush, GF_FOP_FLUSH, reply, fd, xdata) }
+/// unsafe fn flush(
+///     frame: Frame, free: *const StandIn<()>, this: Xlator<'_>, fd: *mut sys::fd_t, xdata: *mut sys::dict_t,
+/// ) {
+///     unsafe { wind!(frame, free, this, flush, GF_FOP_FLUSH, reply, fd, xdata) }
 /// }
 /// ```
 #[macro_export]
 macro_rules! wind {
-    ($frame:expr, $this:expr, $name:ident, $number:expr, $reply:expr $(, $arg:expr)* $(,)?) => {{
+    (
+        $frame:expr, $stand_in:expr, $this:expr, $name:ident, $number:expr, $reply:expr
+        $(, $arg:expr)* $(,)?
+    ) => {{
         const _: () = $crate::wind::assert_number($crate::fops::$name::NUMBER, $number);
-        let from: &'static ::core::ffi::CStr = const { $crate::c_name!($name, "_reply of gnotify") };
         let to: &'static ::core::ffi::CStr = const { $crate::c_name!($name, "") };
         let reply: $crate::fops::$name::Reply = ::core::option::Option::Some($reply);
         let reply = ::core::mem::transmute::<$crate::fops::$name::Reply, $crate::sys::ret_fn_t>(reply);
-        let wound = $crate::wind::begin_wind($frame, $this, $number, reply, from, to);
+        let wound = $crate::wind::begin_wind($frame, $stand_in, $this, $number, reply, to);
         match (*wound.fops).$name {
             ::core::option::Option::Some(call) => {
                 call(wound.frame, wound.next $(, $arg)*);
@@ -346,10 +336,28 @@ macro_rules! wind_tail {
 /// and [host-args] the arguments are what the child answered with, or null where the host allows it.
 #[macro_export]
 macro_rules! unwind {
-    ($frame:expr, $name:ident, $op_ret:expr, $op_errno:expr $(, $arg:expr)* $(,)?) => {{
+    ($frame:expr, $name:ident, $op_ret:expr, $op_errno:expr $(, $arg:expr)* $(,)?) => {
+        $crate::answer!(begin_unwind, $frame, $name, $op_ret, $op_errno $(, $arg)*)
+    };
+}
+
+/// Answers a call with the child's answer, of which `op_ret` and `op_errno` are as they came:
+/// `pass_back!(frame, writev, op_ret, op_errno, args...)`. For the rest it is [`unwind!`](crate::unwind!).
+#[macro_export]
+macro_rules! pass_back {
+    ($frame:expr, $name:ident, $op_ret:expr, $op_errno:expr $(, $arg:expr)* $(,)?) => {
+        $crate::answer!(begin_pass_back, $frame, $name, $op_ret, $op_errno $(, $arg)*)
+    };
+}
+
+/// What the two have in common.
+#[doc(hidden)]
+#[macro_export]
+macro_rules! answer {
+    ($begin:ident, $frame:expr, $name:ident, $op_ret:expr, $op_errno:expr $(, $arg:expr)*) => {{
         let from: &'static ::core::ffi::CStr = const { $crate::c_name!($name, " of gnotify") };
         let (op_ret, op_errno): (i32, i32) = ($op_ret, $op_errno);
-        let unwound = $crate::wind::begin_unwind($frame, op_ret, op_errno, from);
+        let unwound = $crate::wind::$begin($frame, op_ret, op_errno, from);
         match ::core::mem::transmute::<$crate::sys::ret_fn_t, $crate::fops::$name::Reply>(unwound.ret) {
             ::core::option::Option::Some(reply) => {
                 reply(unwound.parent, unwound.cookie, unwound.caller, op_ret, op_errno $(, $arg)*);

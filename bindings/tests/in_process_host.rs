@@ -15,8 +15,8 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use gnotify_bindings::sys::{self, glusterfs_fop_t::GF_FOP_FSYNC};
 use gnotify_bindings::table::{self, XlatorTable};
 use gnotify_bindings::{
-    Caller, Frame, FromHost, Inode, OwnedDict, Xlator, abi, fd_ctx, guard, inode_ctx, log, this,
-    unwind, wind, wind_tail,
+    Caller, Frame, FromHost, Inode, OwnedDict, StandIn, Xlator, abi, fd_ctx, guard, inode_ctx, log,
+    pass_back, this, unwind, wind, wind_tail,
 };
 
 /// The translators, leaked: `top` called us, `us` is us, `leaf` answers.
@@ -107,12 +107,35 @@ unsafe fn translator(
 }
 
 /// What the fops below leave for the test that called them, in the state pointer of the call's root.
-#[derive(Default)]
 struct Seen {
     leaf: u32,
+    /// The frame that came to the leaf, and the translator that it was to answer.
+    frame: *mut sys::call_frame_t,
+    parent: Option<*mut sys::xlator_t>,
     reply: Option<(u32, i32, i32)>,
     top: Option<(i32, i32)>,
     order: Vec<&'static str>,
+    /// The frame and its cookie as the top made them, and the cookie as it came back.
+    made: (*mut sys::call_frame_t, *mut c_void),
+    cookie: *mut c_void,
+    /// Frames on the stack's list when the call had been answered.
+    frames: usize,
+}
+
+impl Default for Seen {
+    fn default() -> Self {
+        Seen {
+            leaf: 0,
+            frame: ptr::null_mut(),
+            parent: None,
+            reply: None,
+            top: None,
+            order: Vec::new(),
+            made: (ptr::null_mut(), ptr::null_mut()),
+            cookie: ptr::null_mut(),
+            frames: 0,
+        }
+    }
 }
 
 /// # Safety
@@ -136,13 +159,13 @@ unsafe extern "C" fn our_fsync(
 ) -> i32 {
     // SAFETY: [live-frame] [this-xlator] [host-args] the test's own call.
     unsafe {
-        let mut frame = Frame::from_raw(frame);
+        let frame = Frame::from_raw(frame);
         let this = Xlator::from_raw(this);
         if flags == 1 {
             wind_tail!(frame, this, fsync, GF_FOP_FSYNC, fd, flags, xdata);
         } else {
-            frame.set_local(Box::new(0xabcd_u32));
-            wind!(frame, this, fsync, GF_FOP_FSYNC, our_reply, fd, flags, xdata);
+            let kept = Box::into_raw(Box::new(StandIn::new(this, 0xabcd_u32)));
+            wind!(frame, kept, this, fsync, GF_FOP_FSYNC, our_reply, fd, flags, xdata);
         }
     }
     0
@@ -161,13 +184,16 @@ unsafe extern "C" fn our_reply(
     // SAFETY: as in `our_fsync`.
     unsafe {
         assert_eq!(running(), this);
-        let seen = seen(frame);
-        let mut frame = Frame::from_raw(frame);
-        let local = frame.take_local::<u32>().expect("our_fsync set it");
-        assert!(frame.take_local::<u32>().is_none());
-        seen.reply = Some((*local, op_ret, op_errno));
+        // What the host's statedump may find from the frame on: its parent, whose translator has a name.
+        assert_eq!((*frame).this, this);
+        assert!(!(*frame).parent.is_null());
+        let (frame, kept) = StandIn::<u32>::step_aside(frame);
+        let seen = seen(frame.as_ptr());
+        assert_eq!((*frame.as_ptr()).this, this);
+        seen.reply = Some((*StandIn::local(kept), op_ret, op_errno));
         seen.order.push("reply");
-        unwind!(frame, fsync, op_ret, op_errno, prebuf, postbuf, xdata);
+        drop(Box::from_raw(kept.cast_mut()));
+        pass_back!(frame, fsync, op_ret, op_errno, prebuf, postbuf, xdata);
     }
     0
 }
@@ -185,6 +211,8 @@ unsafe extern "C" fn leaf_fsync(
         let seen = seen(frame);
         seen.leaf += 1;
         seen.order.push("leaf");
+        seen.frame = frame;
+        seen.parent = Some((*(*frame).parent).this);
         let (op_ret, op_errno) = if flags == 2 { (-1, libc::ENOSPC) } else { (0, 0) };
         let frame = Frame::from_raw(frame);
         unwind!(frame, fsync, op_ret, op_errno, ptr::null_mut(), ptr::null_mut(), xdata);
@@ -194,7 +222,7 @@ unsafe extern "C" fn leaf_fsync(
 
 unsafe extern "C" fn top_reply(
     frame: *mut sys::call_frame_t,
-    _cookie: *mut c_void,
+    cookie: *mut c_void,
     this: *mut sys::xlator_t,
     op_ret: i32,
     op_errno: i32,
@@ -207,9 +235,51 @@ unsafe extern "C" fn top_reply(
         assert_eq!(running(), this);
         let seen = seen(frame);
         seen.top = Some((op_ret, op_errno));
+        seen.cookie = cookie;
         seen.order.push("top");
     }
     0
+}
+
+type FsyncReply = unsafe extern "C" fn(
+    *mut sys::call_frame_t,
+    *mut c_void,
+    *mut sys::xlator_t,
+    i32,
+    i32,
+    *mut sys::iatt,
+    *mut sys::iatt,
+    *mut sys::dict_t,
+) -> i32;
+
+/// What STACK_WIND does ahead of the call: the frame for `to`.
+///
+/// # Safety
+/// `parent` is a live frame.
+unsafe fn wind_as_the_host_does(
+    parent: *mut sys::call_frame_t,
+    to: *mut sys::xlator_t,
+    reply: FsyncReply,
+) -> *mut sys::call_frame_t {
+    // SAFETY: by the caller.
+    unsafe {
+        let root = (*parent).root;
+        let new = sys::mem_get_calloc((*(*root).pool).frame_mem_pool).cast::<sys::call_frame_t>();
+        assert!(!new.is_null());
+        (*new).root = root;
+        (*new).this = to;
+        (*new).ret = core::mem::transmute::<Option<FsyncReply>, sys::ret_fn_t>(Some(reply));
+        (*new).parent = parent;
+        (*new).cookie = new.cast();
+        (*new).op = GF_FOP_FSYNC;
+        libc::pthread_mutex_init(&raw mut (*new).lock, ptr::null());
+        let (list, item) = (&raw mut (*root).myframes, &raw mut (*new).frames);
+        (*item).prev = list;
+        (*item).next = (*list).next;
+        (*(*list).next).prev = item;
+        (*list).next = item;
+        new
+    }
 }
 
 /// Calls fsync at the top, as FUSE or the server would, and gives what was seen and the root's error.
@@ -218,18 +288,22 @@ fn call(flags: i32, look: impl FnOnce(Caller<'_>)) -> (Seen, i32) {
     let mut seen = Seen::default();
     // SAFETY: a root as the host makes them; it is leaked, the frames are the pool's.
     unsafe {
-        let top = Xlator::from_raw(graph.top);
         let root = sys::create_frame(graph.top, (*(*graph.top).ctx).pool);
         assert!(!root.is_null());
         (*(*root).root).state = (&raw mut seen).cast();
         (*(*root).root).pid = -3;
         (*(*root).root).op = GF_FOP_FSYNC as i32;
         (*(*root).root).ctime = libc::timespec { tv_sec: 0, tv_nsec: 5 };
-        let frame = Frame::from_raw(root);
-        look(frame.caller());
+        look(Frame::from_raw(root).caller());
         let before = running();
-        wind!(frame, top, fsync, GF_FOP_FSYNC, top_reply, ptr::null_mut(), flags, ptr::null_mut());
+        let made = wind_as_the_host_does(root, graph.us, top_reply);
+        seen.made = (made, (*made).cookie);
+        our_fsync(made, graph.us, ptr::null_mut(), flags, ptr::null_mut());
         assert_eq!(running(), before);
+        let list = &raw mut (*(*root).root).myframes;
+        let ring = core::iter::successors(Some((*list).next), |at| Some((**at).next));
+        seen.frames = ring.take_while(|at| *at != list).count();
+        assert_eq!((*made).parent, root);
         (seen, (*(*root).root).error)
     }
 }
@@ -246,9 +320,26 @@ fn a_wound_call_comes_back_through_its_reply() {
 }
 
 #[test]
+fn the_leaf_gets_the_frame_that_we_were_given() {
+    let (seen, _) = call(0, |_| ());
+    assert_eq!(seen.frame, seen.made.0);
+    assert_eq!(seen.parent, Some(graph().us), "a statedump tells the leaf's parent by its name");
+    assert_eq!(seen.cookie, seen.made.1, "the caller's cookie comes back to it");
+    assert_eq!(seen.frames, 2, "the root's and the one");
+    // SAFETY: frames of a call that is never freed.
+    unsafe {
+        let frame = &*seen.made.0;
+        assert_eq!((frame.this, frame.complete), (graph().us, 1));
+        assert!((frame.end.tv_sec, frame.end.tv_nsec) > (0, 0));
+        assert!((*frame.parent).end.tv_sec > 0, "the topmost frame is closed by its child's reply");
+    }
+}
+
+#[test]
 fn a_tail_wind_is_answered_past_us() {
     let (seen, _) = call(1, |_| ());
     assert_eq!(seen.order, ["leaf", "top"]);
+    assert_eq!((seen.frame, seen.parent), (seen.made.0, Some(graph().top)));
 }
 
 #[test]
@@ -322,13 +413,16 @@ fn slots_on_inodes_and_descriptors() {
         let inode = sys::inode_new(table);
         (Xlator::from_raw(graph.us), Inode::from_raw(inode).unwrap(), sys::fd_create(inode, 1))
     };
-    assert_eq!(inode_ctx::get(inode, us), 0);
+    assert_eq!((inode_ctx::get(inode, us), inode_ctx::glance(inode, us)), (0, 0));
     assert!(inode_ctx::set(inode, us, 41));
     assert_eq!(inode_ctx::update(inode, us, |number| number + 1), 41);
-    assert_eq!(inode_ctx::get(inode, us), 42);
+    assert_eq!((inode_ctx::get(inode, us), inode_ctx::glance(inode, us)), (42, 42));
+    // SAFETY: [this-xlator] never freed.
+    let other = unsafe { Xlator::from_raw(graph.leaf) };
+    assert_eq!(inode_ctx::glance(inode, other), 0, "another translator's slot is another one");
     guard::guard(|| inode_ctx::update(inode, us, |_| panic!("under the lock"))).unwrap_err();
     assert_eq!(inode_ctx::del(inode, us), 42);
-    assert_eq!(inode_ctx::get(inode, us), 0);
+    assert_eq!((inode_ctx::get(inode, us), inode_ctx::glance(inode, us)), (0, 0));
 
     // SAFETY: [host-args] the descriptor was just made.
     let fd = unsafe { <Option<gnotify_bindings::Fd<'_>>>::from_host(fd) }.unwrap();

@@ -133,6 +133,8 @@ fn names(record: &Record<'_>, gfid: Gfid) -> bool {
         parent(&record.to),
         record.replaced,
         record.source.map(|source| source.gfid),
+        record.renaming.as_ref().map(|renaming| renaming.from.parent),
+        record.renaming.as_ref().map(|renaming| renaming.to.parent),
     ]
     .contains(&Some(gfid))
 }
@@ -146,7 +148,7 @@ mod tests {
     use std::borrow::Cow;
 
     use gnotify_journal::Start;
-    use gnotify_record::Source;
+    use gnotify_record::{Renaming, Source};
 
     use super::*;
 
@@ -197,8 +199,12 @@ mod tests {
 
     #[test]
     fn a_gfid_is_found_in_every_role() {
-        let [me, other] = [Gfid([1; 16]), Gfid([2; 16])];
+        let [me, other, third] = [Gfid([1; 16]), Gfid([2; 16]), Gfid([3; 16])];
         let link = |parent| Some(Link { parent, name: Cow::Borrowed(b"n".as_slice()) });
+        let renaming = |from, to| {
+            let (from, to) = link(from).zip(link(to))?;
+            Some(Box::new(Renaming { from, to }))
+        };
         let bare = || record(Fop::RENAME, Origin::Client);
         let records = [
             Record { gfid: Some(me), ..bare() },
@@ -206,6 +212,8 @@ mod tests {
             Record { to: link(me), ..bare() },
             Record { replaced: Some(me), ..bare() },
             Record { source: Some(Source { gfid: me, offset: 0 }), ..bare() },
+            Record { renaming: renaming(me, third), ..bare() },
+            Record { renaming: renaming(third, me), ..bare() },
         ];
         for record in records {
             let mut filter = Filter { gfids: vec![me], ..Filter::default() };

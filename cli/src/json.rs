@@ -53,6 +53,15 @@ fn record(object: &mut Object<'_>, record: &Record<'_>, line: &Line<'_>) {
     object.known("new_parent", text_of(record.to.as_ref().map(|link| link.parent)));
     object.bytes("new_name", record.to.as_ref().map(|link| &*link.name));
     object.known("replaced", text_of(record.replaced));
+    if let Some(renaming) = &record.renaming {
+        object.object("renaming", |object| {
+            object.put("parent", renaming.from.parent.to_string());
+            object.bytes("name", Some(&renaming.from.name));
+            object.put("new_parent", renaming.to.parent.to_string());
+            object.bytes("new_name", Some(&renaming.to.name));
+        });
+    }
+    object.bytes("deleted_path", record.path.as_deref());
     if let Some(names) = &line.names {
         paths(object, names);
     }
@@ -281,7 +290,7 @@ mod tests {
     use std::path::Path;
 
     use gnotify_journal::{Gap, Place, TrimmedBy};
-    use gnotify_record::{Caller, Fop, Link, Origin, Owner, Source, Xattr};
+    use gnotify_record::{Caller, Fop, Link, Origin, Owner, Renaming, Source, Xattr};
 
     use super::*;
 
@@ -355,6 +364,10 @@ mod tests {
             nlink: Some(0),
             last_link: Some(false),
             uncertain: true,
+            renaming: link(Gfid::ROOT, b"r")
+                .zip(link(Gfid::ROOT, b"s"))
+                .map(|(from, to)| Box::new(Renaming { from, to })),
+            path: Some(Cow::Borrowed(b"d/p")),
             ..Record::new(Fop::RENAME, Origin::Shard)
         };
         let names = Names {
@@ -374,7 +387,10 @@ mod tests {
         let rest = text.strip_prefix(&start).unwrap_or_else(|| panic!("{text}"));
         let want = [
             "",
-            &format!(r#""replaced":"{GFID}","path":"/a","new_path":"/�","new_path_hex":"2fff""#),
+            &format!(
+                r#""replaced":"{GFID}","renaming":{{"parent":"{ROOT}","name":"r","new_parent":"{ROOT}""#
+            ),
+            r#""new_name":"s"},"deleted_path":"d/p","path":"/a","new_path":"/�","new_path_hex":"2fff""#,
             r#""other_paths":[{"path":"/c"}],"mode":420,"owner":{"uid":4,"gid":5},"rdev":2049"#,
             r#""target":"t","flags":6,"offset":18446744073709551615,"length":7,"size":8"#,
             &format!(r#""source":{{"gfid":"{GFID}","offset":9}}"#),

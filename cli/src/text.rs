@@ -95,6 +95,12 @@ impl Text {
         self.field_if("nlink", record.nlink);
         self.field_if("last-link", record.last_link.map(|last| if last { "yes" } else { "no" }));
         self.field_if("replaced", record.replaced);
+        if let Some(renaming) = &record.renaming {
+            for (key, link) in [("renames", &renaming.from), ("renames-to", &renaming.to)] {
+                self.field(key, format_args!("<gfid:{}>/{}", link.parent, quoted(&link.name)));
+            }
+        }
+        self.field_if("deleted-path", record.path.as_deref().map(quoted));
         if let Some(caller) = record.caller {
             self.put(format_args!(" by={}:{} pid={}", caller.uid, caller.gid, caller.pid));
         }
@@ -245,7 +251,7 @@ mod tests {
     use std::path::Path;
 
     use gnotify_journal::{How, Place, TrimmedBy};
-    use gnotify_record::{Caller, Fop, Gfid, Link, Origin, Owner, Source, Xattr};
+    use gnotify_record::{Caller, Fop, Gfid, Link, Origin, Owner, Renaming, Source, Xattr};
 
     use super::*;
 
@@ -315,6 +321,21 @@ mod tests {
             format!(
                 "WRITE         <gfid:{GFID_TEXT}> origin=self-heal offset=4096 length=10 \
                  size=18446744073709551615"
+            )
+        );
+        let unlink = Record {
+            renaming: link(Gfid::ROOT, b"a b")
+                .zip(link(GFID, b"c"))
+                .map(|(from, to)| Box::new(Renaming { from, to })),
+            path: Some(Cow::Borrowed(b"d/a b")),
+            ..new(Fop::UNLINK)
+        };
+        assert_eq!(
+            record(unlink),
+            format!(
+                "UNLINK        <gfid:{GFID_TEXT}> renames=<gfid:{}>/\"a b\" \
+                 renames-to=<gfid:{GFID_TEXT}>/c deleted-path=\"d/a b\"",
+                Gfid::ROOT
             )
         );
         let rename = Record {

@@ -11,6 +11,7 @@ use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 use std::{fmt, io};
 
+use gnotify_record::effect::truncates;
 use gnotify_record::{Class, ClientId, Record, codec};
 use uuid::Uuid;
 
@@ -150,8 +151,8 @@ impl Journal {
 
     /// Appends a record. `time` is when it happened (nanoseconds since 1970).
     ///
-    /// Takes no lock and makes no system call, save one to wake the journal thread when it has slept;
-    /// asks the heap only for a record of more than 256 bytes.
+    /// Takes no lock and makes no system call, save one to wake the journal thread when it has slept, or when
+    /// another eighth of the ring is filled; asks the heap only for a record of more than 256 bytes.
     pub fn append_record(&self, record: &Record<'_>, time: u64) -> Appended {
         let mut body = codec::Body::new();
         let tag = codec::encode(record, time, &mut body);
@@ -160,7 +161,12 @@ impl Journal {
         let reserved = ring.append(&draft);
         self.shared.bell.knock();
         match reserved {
-            Reserved::Place { seq, .. } => Appended::Yes(seq),
+            Reserved::Place { seq, position } => {
+                if ring.begins_eighth(position, draft.words()) {
+                    self.shared.bell.wake();
+                }
+                Appended::Yes(seq)
+            }
             Reserved::Dropped(seq) => Appended::Dropped(seq),
             Reserved::Refused => unreachable!("only an offer is refused"),
         }
@@ -200,7 +206,12 @@ impl Journal {
     /// Takes no lock, makes no system call, and does not ask the heap. What is given must come back.
     #[inline]
     pub fn begin(&self, record: &Record<'_>) -> InFlight {
-        if matches!(record.fop.class(), None | Some(Class::OpenClose)) {
+        let changes = match record.fop.class() {
+            None => false,
+            Some(Class::OpenClose) => truncates(record.fop, record.flags),
+            Some(_) => true,
+        };
+        if !changes {
             return InFlight::NONE;
         }
         // Threads have stacks of their own: a number that is much the same in all calls of one, and
@@ -540,7 +551,14 @@ impl Ready {
     }
 
     fn launch(self, config: Config) -> Result<Journal, OpenError> {
-        let Assembled { lock, ring_lock, shared, worker } = self.assemble(&config);
+        let assembled = self.assemble(&config);
+        assembled.launch(config)
+    }
+}
+
+impl Assembled {
+    fn launch(self, config: Config) -> Result<Journal, OpenError> {
+        let Assembled { lock, ring_lock, shared, worker } = self;
         let spawned = |error| OpenError::io("start a thread", &config.dir, error);
         let sync = spawn_sync(&shared).map_err(spawned)?;
         let journal = match spawn_journal(&shared, worker) {
@@ -686,6 +704,7 @@ mod crash_tests;
 mod fault_tests;
 #[cfg(all(test, not(loom)))]
 mod pack_tests;
+mod pace_tests;
 #[cfg(all(test, not(loom)))]
 mod power_loss_tests;
 #[cfg(all(test, not(loom)))]

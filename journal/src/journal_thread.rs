@@ -1,7 +1,7 @@
 //! The journal thread: carries frames from the ring to the segments, in order, and ends slices.
 //!
-//! While entries come it naps between batches, and producers need not wake it. After a while of
-//! silence it sleeps until a producer knocks.
+//! While entries come it naps between batches, and producers wake it only when they have filled another
+//! eighth of the ring. After a while of silence it sleeps until a producer knocks.
 
 use std::collections::BTreeMap;
 use std::fs::File;
@@ -26,11 +26,24 @@ use crate::{Level, clock};
 /// Bytes that are read from the ring and written at once.
 const BATCH: usize = 256 * 1024;
 
-/// Between batches while entries come. The ring holds what comes meanwhile.
+/// Between two looks while the brick cannot be written, or a stop waits.
 const NAP: Duration = Duration::from_millis(1);
 
-/// Silence after which producers have to knock.
-const AWAKE: Duration = Duration::from_millis(50);
+/// How the thread waits for entries while they come.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Pace {
+    /// Between batches. A live reader waits so long; what comes meanwhile is in the ring, and each
+    /// eighth of it that is filled ends the nap.
+    pub(crate) nap: Duration,
+    /// Silence after which producers have to knock.
+    pub(crate) awake: Duration,
+}
+
+impl Default for Pace {
+    fn default() -> Pace {
+        Pace { nap: Duration::from_millis(10), awake: Duration::from_millis(50) }
+    }
+}
 
 /// How long a stop waits for frames that other threads have not committed, and for a full disk.
 const STOP_TIME: Duration = Duration::from_secs(2);
@@ -56,6 +69,7 @@ pub(crate) struct JournalThread {
     slice_due: Option<Instant>,
     /// When something was last read from the ring.
     active: Instant,
+    pub(crate) pace: Pace,
 }
 
 /// What a look at the ring came to.
@@ -93,6 +107,7 @@ impl JournalThread {
             outage: None,
             slice_due: None,
             active: Instant::now(),
+            pace: Pace::default(),
         }
     }
 
@@ -113,7 +128,9 @@ impl JournalThread {
             match step {
                 Step::Carried => self.active = Instant::now(),
                 Step::Held => thread::park_timeout(NAP),
-                Step::Nothing if self.active.elapsed() < AWAKE => thread::park_timeout(NAP),
+                Step::Nothing if self.active.elapsed() < self.pace.awake => {
+                    thread::park_timeout(self.pace.nap);
+                }
                 Step::Nothing => self.sleep(),
             }
         }

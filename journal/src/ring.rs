@@ -135,6 +135,12 @@ impl<M: Load> Ring<M> {
         self.memory.words()
     }
 
+    /// Whether a frame of so many words at `position` reaches into another eighth of the ring.
+    pub(crate) fn begins_eighth(&self, position: u64, words: u64) -> bool {
+        let eighth = self.memory.words() / 8;
+        (position ^ (position + words)) & !(eighth - 1) != 0
+    }
+
     /// The number that the next reservation gets.
     pub(crate) fn next_seq(&self) -> u64 {
         let near = self.consumed();

@@ -14,8 +14,8 @@ use body::upper_bound;
 
 use crate::varint::{self, unzigzag, zigzag};
 use crate::{
-    Caller, ClientId, FileType, Fop, Gfid, Link, Origin, Owner, Record, SetAttr, Source, Time,
-    Xattr, set_attr,
+    Caller, ClientId, FileType, Fop, Gfid, Link, Origin, Owner, Record, Renaming, SetAttr, Source,
+    Time, Xattr, set_attr,
 };
 
 /// The longest body: a frame's length is 16 bits wide, and its head takes some of that.
@@ -58,6 +58,8 @@ mod more {
     pub(super) const SOURCE: u64 = 1 << 3;
     /// Nothing in the body belongs to it.
     pub(super) const UNCERTAIN: u64 = 1 << 4;
+    pub(super) const RENAMING: u64 = 1 << 5;
+    pub(super) const PATH: u64 = 1 << 6;
 }
 
 /// A body that is not a record.
@@ -126,8 +128,7 @@ pub fn encode(record: &Record<'_>, time: u64, out: &mut Body) -> u32 {
     }
     if let Some(at) = &record.at {
         tag |= bit::AT;
-        out.gfid(at.parent);
-        out.counted(&at.name);
+        out.link(at);
     }
     if let Some(to) = &record.to {
         tag |= bit::TO;
@@ -179,6 +180,13 @@ pub fn encode(record: &Record<'_>, time: u64, out: &mut Body) -> u32 {
         tag |= bit::XATTRS;
         out.xattrs(record);
     }
+    if let Some(renaming) = &record.renaming {
+        out.link(&renaming.from);
+        out.link(&renaming.to);
+    }
+    if let Some(path) = &record.path {
+        out.counted(path);
+    }
     out.end();
     tag
 }
@@ -224,8 +232,7 @@ pub fn decode(fop: Fop, tag: u32, time: u64, body: &[u8]) -> Result<Record<'_>, 
         record.size = Some((beyond as u64).wrapping_add(end_of_range(&record)));
     }
     if has(bit::AT) {
-        let parent = body.gfid("parent")?;
-        record.at = Some(Link { parent, name: Cow::Borrowed(body.bytes("name")?) });
+        record.at = Some(body.link("parent", "name")?);
     }
     if has(bit::TO) {
         let parent = match &record.at {
@@ -270,6 +277,14 @@ pub fn decode(fop: Fop, tag: u32, time: u64, body: &[u8]) -> Result<Record<'_>, 
     if has(bit::XATTRS) {
         record.xattrs = body.xattrs(&mut record.xattrs_cut)?;
     }
+    if extra & more::RENAMING != 0 {
+        let from = body.link("renamed parent", "renamed name")?;
+        let to = body.link("renaming's new parent", "renaming's new name")?;
+        record.renaming = Some(Box::new(Renaming { from, to }));
+    }
+    if extra & more::PATH != 0 {
+        record.path = Some(Cow::Borrowed(body.bytes("path")?));
+    }
     Ok(record)
 }
 
@@ -293,6 +308,8 @@ fn more_fields(record: &Record<'_>) -> u64 {
         | field(record.replaced.is_some(), more::REPLACED)
         | field(record.source.is_some(), more::SOURCE)
         | field(record.uncertain, more::UNCERTAIN)
+        | field(record.renaming.is_some(), more::RENAMING)
+        | field(record.path.is_some(), more::PATH)
 }
 
 /// The fields of a body, taken one after the other.
@@ -336,6 +353,11 @@ impl<'a> Fields<'a> {
         let len =
             usize::try_from(self.number(field)?).map_err(|_| DecodeError { offset, field })?;
         self.take(len, field)
+    }
+
+    fn link(&mut self, parent: &'static str, name: &'static str) -> Result<Link<'a>, DecodeError> {
+        let parent = self.gfid(parent)?;
+        Ok(Link { parent, name: Cow::Borrowed(self.bytes(name)?) })
     }
 
     fn time(&mut self, field: &'static str) -> Result<Time, DecodeError> {

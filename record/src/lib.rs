@@ -12,6 +12,7 @@ mod fop;
 mod gfid;
 mod origin;
 mod record;
+mod renaming;
 mod slice_mark;
 pub mod varint;
 
@@ -21,4 +22,5 @@ pub use origin::Origin;
 pub use record::{
     Caller, ClientId, FileType, Link, Owner, Record, SetAttr, Source, Time, Xattr, set_attr,
 };
+pub use renaming::Renaming;
 pub use slice_mark::SliceMark;

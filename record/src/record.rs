@@ -5,7 +5,7 @@
 
 use std::borrow::Cow;
 
-use crate::{Fop, Gfid, Origin};
+use crate::{Fop, Gfid, Origin, Renaming};
 
 /// A change. Its sequence number and time belong to the journal frame that carries it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -61,6 +61,10 @@ pub struct Record<'a> {
     /// Whether the fop took the last name away from an inode: from the subject of an UNLINK or
     /// RMDIR, from the replaced one of a RENAME.
     pub last_link: Option<bool>,
+    /// The rename that the fop is a part of, as cluster/distribute told it with a RENAME or UNLINK.
+    pub renaming: Option<Box<Renaming<'a>>>,
+    /// Where what was deleted stood, seen from the root of the volume: at most 4096 bytes.
+    pub path: Option<Cow<'a, [u8]>>,
     /// The change was under way when the brick was killed: it may have been made, or a part of it, or
     /// nothing. Such a record has no more than the fop's arguments tell.
     pub uncertain: bool,
@@ -95,8 +99,52 @@ impl Record<'_> {
             xattrs_cut: false,
             nlink: None,
             last_link: None,
+            renaming: None,
+            path: None,
             uncertain: false,
         }
+    }
+
+    /// Makes it one of which only the fop and the origin are known, in place: no more is written than must be.
+    #[inline]
+    pub fn renew(&mut self, fop: Fop, origin: Origin) {
+        let Record {
+            fop: its_fop,
+            origin: its_origin,
+            gfid,
+            caller,
+            client,
+            ctime,
+            kind,
+            at,
+            to,
+            replaced,
+            owner,
+            mode,
+            rdev,
+            target,
+            flags,
+            offset,
+            length,
+            size,
+            source,
+            set,
+            xattrs,
+            xattrs_cut,
+            nlink,
+            last_link,
+            renaming,
+            path,
+            uncertain,
+        } = self;
+        (*its_fop, *its_origin) = (fop, origin);
+        (*gfid, *caller, *client, *ctime, *kind) = (None, None, None, None, None);
+        (*at, *to, *replaced, *owner, *mode) = (None, None, None, None, None);
+        (*rdev, *target, *flags, *offset, *length) = (None, None, None, None, None);
+        (*size, *source, *set, *nlink, *last_link) = (None, None, None, None, None);
+        (*renaming, *path) = (None, None);
+        xattrs.clear();
+        (*xattrs_cut, *uncertain) = (false, false);
     }
 
     /// The same record, borrowing from nothing.
@@ -107,13 +155,15 @@ impl Record<'_> {
             to: self.to.map(Link::into_owned),
             target: self.target.map(|target| Cow::Owned(target.into_owned())),
             xattrs: self.xattrs.into_iter().map(Xattr::into_owned).collect(),
+            renaming: self.renaming.map(|renaming| Box::new(renaming.into_owned())),
+            path: self.path.map(|path| Cow::Owned(path.into_owned())),
             ..self
         }
     }
 }
 
 /// A number that stands for a client's uid string; a CLIENT statement in the same segment gives it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Default)]
 pub struct ClientId(pub u32);
 
 /// Under whose name a fop was done, on the client's machine.
@@ -149,6 +199,7 @@ impl Link<'_> {
     /// The same, borrowing from nothing.
     #[must_use]
     pub fn into_owned(self) -> Link<'static> {
+    pub(crate) fn into_owned(self) -> Link<'static> {
         Link { parent: self.parent, name: Cow::Owned(self.name.into_owned()) }
     }
 }

@@ -59,6 +59,7 @@ impl Mapping {
         Ok(Mapping { start, len, mask: words as u64 - 1 })
     }
 
+    #[inline]
     fn slots(&self) -> &[AtomicU64] {
         // SAFETY: the mapping is `len` words long, page-aligned, initialised by the file, lives as
         // long as `self`, and this process changes it through atomics only. The file's lock and mode
@@ -66,6 +67,7 @@ impl Mapping {
         unsafe { std::slice::from_raw_parts(self.start.as_ptr(), self.len) }
     }
 
+    #[inline]
     fn slot(&self, slot: Slot) -> &AtomicU64 {
         &self.slots()[slot_index(slot, self.mask)]
     }
@@ -79,29 +81,35 @@ impl Drop for Mapping {
 }
 
 impl Load for Mapping {
+    #[inline]
     fn words(&self) -> u64 {
         self.mask + 1
     }
 
+    #[inline]
     fn notes(&self) -> u64 {
         NOTES
     }
 
+    #[inline]
     fn load(&self, slot: Slot, order: Ordering) -> u64 {
         self.slot(slot).load(order)
     }
 }
 
 impl Memory for Mapping {
+    #[inline]
     fn store(&self, slot: Slot, value: u64, order: Ordering) {
         self.slot(slot).store(value, order);
     }
 
+    #[inline]
     fn exchange(&self, slot: Slot, current: u64, new: u64) -> Result<u64, u64> {
         let slot = self.slot(slot);
         slot.compare_exchange_weak(current, new, Ordering::AcqRel, Ordering::Acquire)
     }
 
+    #[inline]
     fn add(&self, slot: Slot, value: u64) {
         self.slot(slot).fetch_add(value, Ordering::Relaxed);
     }

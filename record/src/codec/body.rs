@@ -8,7 +8,7 @@ use std::ops::Deref;
 
 use super::BODY_MAX;
 use crate::varint::{self, zigzag};
-use crate::{Gfid, Record, SetAttr, Time, set_attr};
+use crate::{Gfid, Link, Record, SetAttr, Time, set_attr};
 
 /// Bytes that need no heap.
 const INLINE: usize = 256;
@@ -74,7 +74,7 @@ pub(super) fn upper_bound(record: &Record<'_>) -> usize {
         || record.rdev.is_some()
         || record.owner.is_some()
         || record.replaced.is_some();
-    let name = |link: Option<&crate::Link<'_>>| link.map_or(0, |link| link.name.len());
+    let name = |link: Option<&Link<'_>>| link.map_or(0, |link| link.name.len());
     let mut room = FIXED + name(record.at.as_ref()) + name(record.to.as_ref());
     if rare {
         room += RARE;
@@ -82,6 +82,7 @@ pub(super) fn upper_bound(record: &Record<'_>) -> usize {
     if let Some(target) = &record.target {
         room += target.len() + varint::MAX_LEN;
     }
+    room += behind_xattrs(record);
     if !record.xattrs.is_empty() || record.xattrs_cut {
         let value = |xattr: &crate::Xattr<'_>| xattr.value.as_ref().map_or(0, |value| value.len());
         let xattr = |xattr| 2 * varint::MAX_LEN + value(xattr);
@@ -89,6 +90,13 @@ pub(super) fn upper_bound(record: &Record<'_>) -> usize {
         room += 2 + xattrs.min(BODY_MAX);
     }
     room
+}
+
+/// The most bytes of the fields that stand behind the extended attributes, which must leave room for them.
+fn behind_xattrs(record: &Record<'_>) -> usize {
+    let link = |link: &Link<'_>| 16 + varint::MAX_LEN + link.name.len();
+    record.renaming.as_ref().map_or(0, |renaming| link(&renaming.from) + link(&renaming.to))
+        + record.path.as_ref().map_or(0, |path| path.len() + varint::MAX_LEN)
 }
 
 /// A body that is being written.
@@ -138,6 +146,12 @@ impl Writer<'_> {
         self.raw(bytes);
     }
 
+    #[inline]
+    pub(super) fn link(&mut self, link: &Link<'_>) {
+        self.gfid(link.parent);
+        self.counted(&link.name);
+    }
+
     fn time(&mut self, time: Time) {
         self.number(zigzag(time.sec));
         self.number(u64::from(time.nsec));
@@ -173,10 +187,11 @@ impl Writer<'_> {
     /// some were left out.
     pub(super) fn xattrs(&mut self, record: &Record<'_>) {
         let mut cut = record.xattrs_cut;
+        let max = BODY_MAX.saturating_sub(2 + behind_xattrs(record));
         for xattr in &record.xattrs {
             let value_len = xattr.value.as_ref().map_or(0, |value| value.len());
             let len = xattr.name.len() + value_len + 2 * varint::MAX_LEN;
-            if self.at + len + 2 > BODY_MAX {
+            if self.at + len > max {
                 cut = true;
                 continue;
             }

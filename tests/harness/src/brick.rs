@@ -2,6 +2,7 @@
 
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use rustix::process::Pid;
 
@@ -50,6 +51,14 @@ impl BrickSpec {
     #[must_use]
     pub fn plain(self) -> BrickSpec {
         self.graph(Volfile::named("brick-plain.vol"))
+    }
+
+    /// The graph with a translator below gnotify that holds these fops (`open,symlink`) back for so long, ahead of
+    /// their change: `volfiles/brick-slowed.vol`.
+    #[must_use]
+    pub fn slowed(self, fops: &str, time: Duration) -> BrickSpec {
+        let graph = Volfile::named("brick-slowed.vol").fill("FOPS", fops);
+        self.graph(graph.fill("MICROSECONDS", time.as_micros().to_string()))
     }
 
     /// An option of gnotify. A later one replaces an earlier one of the same key.
