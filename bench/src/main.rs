@@ -45,7 +45,7 @@ const PARTS: &[(&str, Part)] = &[
     ("syscalls", syscalls::measure),
     ("boundaries", boundaries::measure),
     ("bytes", bytes::measure),
-    ("latency", latency::measure),
+    ("decode", decode::measure),
     ("events", events::measure),
 ];
 

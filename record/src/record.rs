@@ -199,7 +199,6 @@ impl Link<'_> {
     /// The same, borrowing from nothing.
     #[must_use]
     pub fn into_owned(self) -> Link<'static> {
-    pub(crate) fn into_owned(self) -> Link<'static> {
         Link { parent: self.parent, name: Cow::Owned(self.name.into_owned()) }
     }
 }
