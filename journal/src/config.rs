@@ -99,6 +99,10 @@ pub trait Host: Send + Sync {
     /// Called first by each thread that the journal starts, on that thread.
     fn thread_started(&self) {}
 
+    /// Something was written to the journal that a [`crate::Reader`] finds now; called by the journal thread, which
+    /// must not be kept waiting.
+    fn carried(&self) {}
+
     /// A line for the host's log; called by the journal's threads and by [`crate::Journal::open`].
     fn log(&self, level: Level, text: &str);
 }

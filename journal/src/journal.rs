@@ -15,6 +15,8 @@ use gnotify_record::effect::truncates;
 use gnotify_record::{Class, ClientId, Record, codec};
 use uuid::Uuid;
 
+#[allow(unused_imports, reason = "for the documentation")]
+use crate::Reader;
 use crate::bell::Bell;
 use crate::disk::{SegmentFile, make_private_dir, step, sync};
 use crate::frame::{Draft, Kind};
@@ -81,6 +83,7 @@ pub(crate) struct Shared {
     sealed_bytes: AtomicU64,
     packed_segments: AtomicU64,
     stopping: AtomicBool,
+    slice_end_asked: AtomicBool,
     start_id: u64,
     epoch: [u8; 16],
 }
@@ -244,6 +247,22 @@ impl Journal {
         self.shared.slices.now()
     }
 
+    /// Has the running slice ended now, and not when its time is up: a SLICE-END statement follows, whose number is
+    /// not below what [`Journal::next_seq`] says before. Does not wait for it.
+    pub fn end_slice(&self) {
+        self.shared.ask_slice_end();
+        self.shared.bell.wake();
+    }
+
+    /// Where the next entry will stand: the number of the segment that is being written, for
+    /// [`Reader::open_at`], and its own.
+    #[must_use]
+    pub fn here(&self) -> (u64, u64) {
+        // In this order: what gets the second number stands in this segment or a later one.
+        let segment = self.shared.live();
+        (segment, self.shared.ring.next_seq())
+    }
+
     /// Where replies can be left until their records are durable. The first one starts two threads.
     ///
     /// # Errors
@@ -387,6 +406,21 @@ impl Shared {
         self.stopping.load(Ordering::SeqCst)
     }
 
+    /// Has the journal thread end the slice.
+    pub(crate) fn ask_slice_end(&self) {
+        self.slice_end_asked.store(true, Ordering::SeqCst);
+    }
+
+    pub(crate) fn is_slice_end_asked(&self) -> bool {
+        self.slice_end_asked.load(Ordering::SeqCst)
+    }
+
+    /// Whether the slice is to be ended now. Asked before the statement is appended, so that whoever asks behind it
+    /// gets another one.
+    pub(crate) fn take_slice_end(&self) -> bool {
+        self.is_slice_end_asked() && self.slice_end_asked.swap(false, Ordering::SeqCst)
+    }
+
     pub(crate) fn limits(&self) -> Limits {
         *lock(&self.limits)
     }
@@ -441,7 +475,7 @@ impl Ready {
         Ready::prepare(config).inspect_err(|error| {
             // Whoever else writes it may well record what this instance cannot.
             if !matches!(error, OpenError::InUse { .. }) {
-                unrecorded::mark(config);
+                unrecorded::mark(&config.dir, &config.ring, &*config.host);
             }
         })
     }
@@ -536,6 +570,7 @@ impl Ready {
             sealed_bytes: AtomicU64::new(0),
             packed_segments: AtomicU64::new(0),
             stopping: AtomicBool::new(false),
+            slice_end_asked: AtomicBool::new(false),
             start_id: self.start_id,
             epoch,
         });
@@ -703,8 +738,9 @@ mod crash_tests;
 #[cfg(all(test, not(loom)))]
 mod fault_tests;
 #[cfg(all(test, not(loom)))]
-mod pack_tests;
 mod pace_tests;
+#[cfg(all(test, not(loom)))]
+mod pack_tests;
 #[cfg(all(test, not(loom)))]
 mod power_loss_tests;
 #[cfg(all(test, not(loom)))]

@@ -141,7 +141,7 @@ impl JournalThread {
         let slice = slice_due.map(|due| due.saturating_duration_since(Instant::now()));
         let trim = retention.due_in(&shared.limits(), SystemTime::now());
         shared.bell.sleep(
-            || drain.is_all(&shared.ring) && !shared.is_stopping(),
+            || drain.is_all(&shared.ring) && !shared.is_stopping() && !shared.is_slice_end_asked(),
             || match slice.into_iter().chain(trim).min() {
                 Some(left) => thread::park_timeout(left),
                 None => thread::park(),
@@ -212,6 +212,7 @@ impl JournalThread {
         self.drain.consume(&self.shared.ring, mark);
         self.shared.syncer.written(&self.segment.path, &self.segment.file);
         self.shared.set_segment(&self.segment);
+        self.shared.host.carried();
     }
 
     /// Gives up what is in the batch: the ring must keep moving.
@@ -425,10 +426,11 @@ impl JournalThread {
     }
 
     fn end_slice_when_due(&mut self) {
-        if self.slice_due.is_none_or(|due| Instant::now() < due) {
+        let JournalThread { shared, body, slice_due, .. } = self;
+        let asked = shared.take_slice_end();
+        if !asked && slice_due.is_none_or(|due| Instant::now() < due) {
             return;
         }
-        let JournalThread { shared, body, .. } = self;
         let ended = shared.slices.end(|slice| {
             let statement = Statement::SliceEnd { slice };
             let draft = body.draft(shared.ring.salt(), Kind::Statement, clock::now(), &statement);
@@ -436,7 +438,9 @@ impl JournalThread {
         });
         // Where the ring is full to the brim, it is tried again after the next batch.
         if ended {
-            self.slice_due = None;
+            *slice_due = None;
+        } else if asked {
+            shared.ask_slice_end();
         }
     }
 

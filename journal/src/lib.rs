@@ -41,6 +41,7 @@ mod space;
 mod statement;
 mod sync;
 mod sync_thread;
+mod under_way;
 mod unrecorded;
 
 pub use config::{Config, Host, Level, Limits, OpenError};
@@ -54,6 +55,8 @@ pub use ring::file::{RING_DEFAULT, RING_MAX, RING_MIN, ring_path};
 pub use segment::{Header, VERSION};
 pub use space::Reserve;
 pub use statement::{CLIENT_UID_MAX, Cause, Gap, How, Start, Statement, TrimmedBy};
+pub use under_way::{Turn, UnderWay};
+pub use unrecorded::mark as mark_unrecorded;
 
 /// The file in a journal's directory that its only writer holds a lock on.
 pub(crate) const LOCK_FILE: &str = "lock";

@@ -21,6 +21,7 @@ use crate::ring::{
 };
 use crate::slices::Slices;
 use crate::statement::{self, Cause, Statement};
+use crate::under_way::UnderWay;
 
 const SALT: u32 = 7;
 
@@ -474,5 +475,39 @@ fn loom_slice_end_against_dedupe() {
             assert!(seen == CHANGES || again, "the last change is told by nobody: saw {seen}");
         }
         assert_eq!(slices.now().map(u64::from), Some(2));
+    });
+}
+
+/// A barrier that holds fops back: once it is up and those under way are waited for, nothing changes any more. A
+/// drain that gave up before does not make the next one forget anybody.
+#[test]
+fn loom_drain_against_fops() {
+    model_within(2, || {
+        let (fops, held) = (Arc::new(UnderWay::new()), Arc::new(AtomicBool::new(false)));
+        let file = Arc::new(AtomicU64::new(0));
+        let threads: Vec<_> = (0..2)
+            .map(|_| {
+                let (fops, held) = (Arc::clone(&fops), Arc::clone(&held));
+                let file = Arc::clone(&file);
+                thread::spawn(move || {
+                    let turn = fops.enter();
+                    if !held.load(Ordering::SeqCst) {
+                        file.fetch_add(1, Ordering::Relaxed);
+                    }
+                    fops.leave(turn);
+                })
+            })
+            .collect();
+        let given_up = fops.drain_while(|| false);
+        held.store(true, Ordering::SeqCst);
+        assert!(fops.drain_while(|| {
+            thread::yield_now();
+            true
+        }));
+        let seen = file.load(Ordering::Relaxed);
+        for thread in threads {
+            thread.join().unwrap();
+        }
+        assert_eq!(file.load(Ordering::Relaxed), seen, "a change behind the drain ({given_up})");
     });
 }

@@ -70,6 +70,17 @@ impl Reader {
         Ok(reader)
     }
 
+    /// Opens the journal in the directory `path` at the segment that begins with the number `first_seq`.
+    ///
+    /// # Errors
+    ///
+    /// As [`Reader::open`]; also where there is no such segment.
+    pub fn open_at(path: &Path, first_seq: u64) -> Result<Reader, ReadError> {
+        let mut reader = Reader::at(path, true);
+        reader.reenter(first_seq)?;
+        Ok(reader)
+    }
+
     /// Opens the segment `path` alone.
     ///
     /// # Errors

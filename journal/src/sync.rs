@@ -16,6 +16,14 @@ pub(crate) use std::{
 
 pub(crate) use std::sync::atomic::Ordering;
 
+/// Stands between two accesses that are both sequentially consistent, which is all that hardware needs. loom takes
+/// such accesses for acquire and release only, and has to be told by a fence.
+#[inline]
+pub(crate) fn fence_for_loom() {
+    #[cfg(all(test, loom))]
+    fence(Ordering::SeqCst);
+}
+
 /// Asks the kernel for [`remote_fence`], for this process. Whether it is to be had.
 pub(crate) fn register_remote_fence() -> bool {
     #[cfg(all(test, loom))]

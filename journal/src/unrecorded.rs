@@ -6,20 +6,21 @@
 use std::fs::{self, File, OpenOptions};
 use std::io;
 use std::os::unix::fs::OpenOptionsExt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use crate::disk::{make_private_dir, step, sync};
-use crate::{Config, Level};
+use crate::{Config, Host, Level};
 
 /// The mark in the journal's directory.
 const NAME: &str = "unrecorded";
 
-fn marks(config: &Config) -> [PathBuf; 2] {
-    [config.ring.with_extension(NAME), config.dir.join(NAME)]
+fn marks(dir: &Path, ring: &Path) -> [PathBuf; 2] {
+    [ring.with_extension(NAME), dir.join(NAME)]
 }
 
-/// Remembers that changes go unrecorded from now on.
-pub(crate) fn mark(config: &Config) {
+/// Remembers that changes go unrecorded from now on: the next [`crate::Journal::open`] of the journal in `dir`, with its
+/// ring at `ring`, begins with a gap of unknown count. For a brick that serves while its journal is switched off.
+pub fn mark(dir: &Path, ring: &Path, host: &dyn Host) {
     let make = |path: &PathBuf| -> io::Result<()> {
         if path.exists() {
             return Ok(());
@@ -30,25 +31,25 @@ pub(crate) fn mark(config: &Config) {
         OpenOptions::new().write(true).create(true).truncate(false).mode(0o600).open(path)?;
         sync(&File::open(dir)?)
     };
-    let made = marks(config).map(|path| make(&path));
+    let made = marks(dir, ring).map(|path| make(&path));
     if let [Err(error), Err(_)] = made {
-        let path = config.dir.display();
+        let path = dir.display();
         let text = format!(
             "journal: {path} cannot be opened, and that could not be noted ({error}): if the brick ends \
              before the journal opens, nobody will hear that changes are missing"
         );
-        config.host.log(Level::Error, &text);
+        host.log(Level::Error, &text);
     }
 }
 
 /// Whether changes went unrecorded since the last start that had a journal.
 pub(crate) fn is_marked(config: &Config) -> bool {
-    marks(config).iter().any(|path| path.exists())
+    marks(&config.dir, &config.ring).iter().any(|path| path.exists())
 }
 
 /// Forgets it: the gap is in the ring. Where a mark stays, the next start tells it once more.
 pub(crate) fn forget(config: &Config) {
-    for path in marks(config) {
+    for path in marks(&config.dir, &config.ring) {
         let _ = step().and_then(|()| fs::remove_file(path));
     }
 }
