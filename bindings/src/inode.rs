@@ -5,7 +5,7 @@
 
 use core::marker::PhantomData;
 use core::mem;
-use core::ptr::NonNull;
+use core::ptr::{self, NonNull};
 
 use crate::sys;
 
@@ -45,6 +45,14 @@ impl<'a> Inode<'a> {
     pub fn ia_type(self) -> u32 {
         // SAFETY: as in `gfid`.
         unsafe { (*self.as_ptr()).ia_type }
+    }
+
+    /// A directory that the host knows it to stand in, if it knows one.
+    pub fn parent(self) -> Option<InodeRef> {
+        // SAFETY: [live-inode]; without a directory to begin with and a name it is any that is known. The host
+        // gives a reference, which is ours.
+        let parent = unsafe { sys::inode_parent(self.as_ptr(), [0; 16].as_mut_ptr(), ptr::null()) };
+        NonNull::new(parent).map(InodeRef)
     }
 
     /// Takes a reference of our own.

@@ -97,39 +97,65 @@ pub const fn typed_option(
     entry
 }
 
+/// An entry of the table whose value is one of a few words, which the host and its command line check.
+///
+/// # Panics
+/// At compile time, where there are more words than the host's table takes.
+pub const fn choice_option(
+    key: &'static CStr,
+    words: &[&'static CStr],
+    default: &'static CStr,
+    description: &'static CStr,
+) -> sys::volume_options {
+    let kind = sys::volume_option_type_t::GF_OPTION_TYPE_STR;
+    let mut entry = typed_option(key, kind, Some(default), description);
+    let mut at = 0;
+    while at < words.len() {
+        entry.value[at] = words[at].as_ptr().cast_mut();
+        at += 1;
+    }
+    entry
+}
+
 /// The entry that ends a table.
 pub const fn end_of_options() -> sys::volume_options {
     // SAFETY: pointers and numbers, for all of which zero is a value; the host's own tables end so.
     unsafe { core::mem::zeroed() }
 }
 
-/// Defines the static table of options, ended as the host wants it:
-/// `option_table! { pub static OPTIONS = [ text_option(c"key", Some(c"default"), c"what it does"), ... ]; }`
-#[macro_export]
-macro_rules! option_table {
-    ($(#[$doc:meta])* $visibility:vis static $name:ident = [ $($entry:expr),* $(,)? ];) => {
-        $(#[$doc])*
-        $visibility static $name: $crate::table::XlatorTable<
-            [$crate::sys::volume_options; 1 + [$(stringify!($entry)),*].len()]
-        > = $crate::table::XlatorTable::new([$($entry,)* $crate::option::end_of_options()]);
-    };
+/// A table of the entries of two, ended as the host wants it.
+///
+/// # Panics
+/// At compile time, where `N` is not one more than both have.
+pub const fn joined<const A: usize, const B: usize, const N: usize>(
+    first: [sys::volume_options; A],
+    second: [sys::volume_options; B],
+) -> [sys::volume_options; N] {
+    assert!(N == A + B + 1);
+    let mut all = [end_of_options(); N];
+    let mut at = 0;
+    while at < A {
+        all[at] = first[at];
+        at += 1;
+    }
+    while at < A + B {
+        all[at] = second[at - A];
+        at += 1;
+    }
+    all
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    option_table! {
-        static TABLE = [
-            text_option(c"detail", Some(c"slice"), c"how much"),
-            typed_option(c"rollover-time", sys::volume_option_type_t::GF_OPTION_TYPE_TIME, None, c""),
-        ];
-    }
-
     #[test]
     fn a_table_ends_with_an_empty_entry() {
-        // SAFETY: no host runs that could write it.
-        let table = unsafe { &*TABLE.as_ptr() };
+        let time = sys::volume_option_type_t::GF_OPTION_TYPE_TIME;
+        let table: [_; 3] = joined(
+            [text_option(c"detail", Some(c"slice"), c"how much")],
+            [typed_option(c"rollover-time", time, None, c"")],
+        );
         assert_eq!(table.len(), 3);
         // SAFETY: made from C strings above.
         assert_eq!(unsafe { CStr::from_ptr(table[0].key[0]) }, c"detail");

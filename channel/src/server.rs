@@ -127,7 +127,7 @@ pub struct ConsumerStatus {
 pub struct Server {
     shared: Arc<Shared>,
     events: Sender<Event>,
-    thread: Option<JoinHandle<()>>,
+    thread: Mutex<Option<JoinHandle<()>>>,
 }
 
 /// What the server's thread and the others share.
@@ -176,7 +176,7 @@ impl Server {
             .name("gnotify-channel".into())
             .spawn(move || thread.run())
             .map_err(failed)?;
-        Ok(Server { shared, events, thread: Some(thread) })
+        Ok(Server { shared, events, thread: Mutex::new(Some(thread)) })
     }
 
     /// Whether any consumer wants to hear of such events. What it costs is one load.
@@ -220,14 +220,11 @@ impl Server {
 
     /// Ends the server: what was sent before and its consumers take at once is still written. All
     /// connections are closed, and the socket's file is gone, when this returns.
-    pub fn close(mut self) {
-        self.stop();
-    }
-
-    fn stop(&mut self) {
+    pub fn close(&self) {
         self.shared.is_stopping.store(true, Ordering::Release);
         self.shared.wake.knock();
-        if let Some(thread) = self.thread.take() {
+        let thread = self.thread.lock().unwrap_or_else(PoisonError::into_inner).take();
+        if let Some(thread) = thread {
             // A panic of the thread was said by the thread.
             let _ = thread.join();
         }
@@ -236,6 +233,6 @@ impl Server {
 
 impl Drop for Server {
     fn drop(&mut self) {
-        self.stop();
+        self.close();
     }
 }
