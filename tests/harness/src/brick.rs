@@ -61,6 +61,19 @@ impl BrickSpec {
         self.graph(graph.fill("MICROSECONDS", time.as_micros().to_string()))
     }
 
+    /// gnotify in the place of features/changelog: `volfiles/brick-changelog.vol`. Options are that one's.
+    #[must_use]
+    pub fn as_changelog(self) -> BrickSpec {
+        self.sandbox.install_as(&plugin(), &["features/changelog.so"]);
+        self.graph(Volfile::named("brick-changelog.vol"))
+    }
+
+    /// The same graph with the stock object.
+    #[must_use]
+    pub fn stock_changelog(self) -> BrickSpec {
+        self.graph(Volfile::named("brick-changelog.vol"))
+    }
+
     /// An option of gnotify. A later one replaces an earlier one of the same key.
     #[must_use]
     pub fn option(mut self, key: &str, value: &str) -> BrickSpec {

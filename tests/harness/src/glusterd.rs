@@ -6,7 +6,7 @@ use rustix::process::{Pid, Signal, kill_process, test_kill_process};
 
 use crate::daemon::Daemon;
 use crate::mount::{Mount, MountSpec};
-use crate::plugin::{plugin, xlator_dir};
+use crate::plugin::plugin;
 use crate::sandbox::Sandbox;
 use crate::tool::{run, tool, try_run};
 use crate::wait::{PATIENCE, poll_until, wait_for};
@@ -24,7 +24,7 @@ pub struct Glusterd {
 impl Glusterd {
     pub(crate) fn start(sandbox: &Sandbox) -> Glusterd {
         run(tool("ip").args(["addr", "add", &format!("{ADDRESS}/24"), "dev", "lo"]));
-        cover_xlator_dir();
+        sandbox.cover_xlators();
         let log = sandbox.log("glusterd");
         let mut command = tool("glusterd");
         command.args(["-N", "-p", "/run/glusterd.pid", "-l"]).arg(&log);
@@ -41,10 +41,7 @@ impl Glusterd {
     /// Installs an object under names relative to the translator directory. Only this sandbox
     /// sees it.
     pub fn install_as(&self, object: &Path, names: &[&str]) {
-        for name in names {
-            let to = xlator_dir().join(name);
-            run(tool("install").args(["-D", "-m", "644"]).arg(object).arg(&to));
-        }
+        self.sandbox.install_as(object, names);
     }
 
     /// The glusterd process.
@@ -165,20 +162,6 @@ impl Glusterd {
             online.all(|line| line.trim_end().ends_with('Y')).then_some(())
         });
     }
-}
-
-/// Covers the translator directory with an overlay, so that installing touches nothing.
-fn cover_xlator_dir() {
-    let dir = xlator_dir();
-    let cover = "/run/gnotify-xlators";
-    std::fs::create_dir_all(cover).unwrap_or_else(|e| panic!("{cover}: {e}"));
-    run(tool("mount").args(["-t", "tmpfs", "tmpfs", cover]));
-    let (upper, work) = (format!("{cover}/upper"), format!("{cover}/work"));
-    for made in [&upper, &work] {
-        std::fs::create_dir(made).unwrap_or_else(|e| panic!("{made}: {e}"));
-    }
-    let options = format!("lowerdir={},upperdir={upper},workdir={work}", dir.display());
-    run(tool("mount").args(["-t", "overlay", "overlay", "-o", &options]).arg(&dir));
 }
 
 fn gluster(args: &[&str]) -> Result<String, String> {

@@ -8,7 +8,8 @@ use std::time::{Duration, Instant};
 
 use crate::brick::BrickSpec;
 use crate::glusterd::Glusterd;
-use crate::tool::{tool, try_run};
+use crate::plugin::xlator_dir;
+use crate::tool::{run, tool, try_run};
 
 /// Set inside the namespaces: the scratch directory of the test.
 const SANDBOX: &str = "GNOTIFY_SANDBOX";
@@ -17,6 +18,8 @@ const SCRATCH: &str = "GNOTIFY_SCRATCH";
 /// Seconds after which a test that hangs is killed.
 const TIMEOUT: &str = "GNOTIFY_TEST_TIMEOUT";
 const TIMEOUT_DEFAULT: u64 = 1200;
+/// Where the overlay over the host's translator directory has its parts.
+const COVER: &str = "/run/gnotify-xlators";
 /// How much of each log a failed test shows.
 const TAIL: usize = 30;
 
@@ -46,6 +49,39 @@ impl Sandbox {
     /// A brick called `name`, not started yet: `volfiles/brick.vol` on a directory of its own.
     pub fn brick(&self, name: &str) -> BrickSpec {
         BrickSpec::new(self, name)
+    }
+
+    /// Installs an object under names relative to the host's translator directory, such as
+    /// `features/changelog.so`. Only this sandbox sees it; what runs keeps the object that it has.
+    pub fn install_as(&self, object: &Path, names: &[&str]) {
+        self.cover_xlators();
+        for name in names {
+            let to = xlator_dir().join(name);
+            run(tool("install").args(["-D", "-m", "644"]).arg(object).arg(&to));
+        }
+    }
+
+    /// The stock object of this name, also where another one was installed under it.
+    pub fn stock_object(&self, name: &str) -> PathBuf {
+        self.cover_xlators();
+        Path::new(COVER).join("lower").join(name)
+    }
+
+    /// Covers the translator directory with an overlay, so that installing touches nothing.
+    pub(crate) fn cover_xlators(&self) {
+        if Path::new(COVER).exists() {
+            return;
+        }
+        let dir = xlator_dir();
+        std::fs::create_dir_all(COVER).unwrap_or_else(|e| panic!("{COVER}: {e}"));
+        run(tool("mount").args(["-t", "tmpfs", "tmpfs", COVER]));
+        let [lower, upper, work] = ["lower", "upper", "work"].map(|name| format!("{COVER}/{name}"));
+        for made in [&lower, &upper, &work] {
+            std::fs::create_dir(made).unwrap_or_else(|e| panic!("{made}: {e}"));
+        }
+        run(tool("mount").arg("--bind").arg(&dir).arg(&lower));
+        let options = format!("lowerdir={lower},upperdir={upper},workdir={work}");
+        run(tool("mount").args(["-t", "overlay", "overlay", "-o", &options]).arg(&dir));
     }
 
     /// Starts glusterd. A sandbox has room for one.
