@@ -18,7 +18,7 @@ host_test!(bad_options_keep_no_brick_from_starting, |t| {
         ("slice-time", "banana"),
         ("segment-size", "12"),
         ("ring-size", "3MB"),
-        ("fsync-interval", "-1"),
+        ("sync-interval", "-1"),
         ("journal-opens", "perhaps"),
         ("xattr-values", "2"),
     ];

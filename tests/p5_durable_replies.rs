@@ -34,7 +34,7 @@ host_test!(one_fsync_serves_many_replies, |t| {
         .brick("b")
         .option("journal", "on")
         .option("durability", "sync")
-        .option("fsync-interval", "1h")
+        .option("sync-interval", "1h")
         .under(&["strace", "-f", "-e", "trace=fdatasync,fsync", "-o", &trace.to_string_lossy()])
         .start();
     let mount = brick.mount("m");

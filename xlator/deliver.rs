@@ -6,6 +6,7 @@ use std::num::NonZeroU64;
 use std::sync::atomic::Ordering::Relaxed;
 
 use gnotify_bindings::{Client, Fd, fd_ctx, inode_ctx};
+use gnotify_channel::{Event, Kind};
 use gnotify_journal::Appended;
 use gnotify_record::effect::{Effect, effect, implies_open};
 use gnotify_record::{ClientId, FileType, Fop, Gfid, Origin, Record, SliceMark};
@@ -23,6 +24,10 @@ pub(crate) fn deliver(
     seen: After<'_>,
     client: Option<Client<'_>>,
 ) -> Option<u64> {
+    announce(instance, &seen);
+    if !seen.pending.recorded {
+        return None;
+    }
     let journal = instance.journal()?;
     let After { pending, op_ret, opened, .. } = seen;
     let policy = instance.switches().policy();
@@ -74,6 +79,25 @@ pub(crate) fn deliver(
     number
 }
 
+/// Tells consumers of the event channel that a file was opened, and sees to it that they hear of its close.
+#[inline]
+fn announce(instance: &Instance, seen: &After<'_>) {
+    let record = &seen.pending.record;
+    if !instance.announces(record.fop) {
+        return;
+    }
+    let (Some(role), Some(gfid)) = (instance.role(), record.gfid) else { return };
+    let flags = record.flags.map_or(0, u32::cast_signed);
+    match record.fop {
+        Fop::CREATE if role.wants(Kind::Create) => role.announce(Event::Create { gfid, flags }),
+        Fop::OPEN if role.wants(Kind::Open) => role.announce(Event::Open { gfid, flags }),
+        _ => {}
+    }
+    if let (Some(fd), true) = (seen.opened, role.wants(Kind::Release)) {
+        fd_ctx::set(fd, instance.this(), OpenMark::ANNOUNCED);
+    }
+}
+
 /// What an open file remembers until its close: the client that opened it.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct OpenMark(u64);
@@ -81,6 +105,13 @@ pub(crate) struct OpenMark(u64);
 impl OpenMark {
     /// Never 0, which the host takes for no mark.
     const PRESENT: u64 = 1 << 32;
+
+    /// Of a file whose close is announced, and not recorded: the stock translator's role records none.
+    const ANNOUNCED: u64 = 1 << 33;
+
+    fn is_announced(self) -> bool {
+        self.0 == Self::ANNOUNCED
+    }
 
     fn of(client: Option<ClientId>) -> OpenMark {
         OpenMark(Self::PRESENT | u64::from(client.map_or(0, |client| client.0)))
@@ -92,16 +123,22 @@ impl OpenMark {
     }
 }
 
-/// Writes that an open file was closed for good.
-pub(crate) fn deliver_close(instance: &Instance, journal: &BrickJournal, fop: Fop, fd: Fd<'_>) {
+/// Says that an open file was closed for good.
+pub(crate) fn deliver_close(instance: &Instance, fop: Fop, fd: Fd<'_>) {
     let mark = fd_ctx::del(fd, instance.this()).map(OpenMark);
+    let gfid = fd.inode().and_then(|inode| Gfid(inode.gfid()).known());
+    if let (Some(role), Some(gfid), true) =
+        (instance.role(), gfid, mark.is_some_and(OpenMark::is_announced))
+    {
+        role.announce(Event::Release { gfid });
+    }
+    let Some(journal) = instance.journal().filter(|_| instance.watches(fop)) else { return };
     // A close has no frame: under whose name the file was opened is not known here, only from which process.
     let pid = i32::try_from(fd.pid().cast_signed()).ok();
     let origin = Origin::decide(pid.unwrap_or(0), false, true, None);
-    let inode = fd.inode();
     let record = Record {
-        gfid: inode.and_then(|inode| Gfid(inode.gfid()).known()),
-        kind: inode.and_then(|inode| FileType::from_host(inode.ia_type())),
+        gfid,
+        kind: fd.inode().and_then(|inode| FileType::from_host(inode.ia_type())),
         client: mark.and_then(OpenMark::client),
         flags: Some(fd.flags().cast_unsigned()),
         ..Record::new(fop, origin)
@@ -110,7 +147,11 @@ pub(crate) fn deliver_close(instance: &Instance, journal: &BrickJournal, fop: Fo
 }
 
 /// Writes `record`, and gives its number if it is in the ring.
-fn write(instance: &Instance, journal: &BrickJournal, record: &Record<'_>) -> Option<u64> {
+pub(crate) fn write(
+    instance: &Instance,
+    journal: &BrickJournal,
+    record: &Record<'_>,
+) -> Option<u64> {
     match journal.append_record(record, now()) {
         Appended::Yes(number) => {
             instance.counters.recorded(record.fop);

@@ -15,8 +15,7 @@ pub(crate) fn dump(instance: &Instance) {
     let this = instance.this();
     section(&format!("xlator.gnotify.{}", this.name().to_string_lossy()));
     write("type", &this.kind().to_string_lossy());
-    // One role so far; the stock translators' come with their own types.
-    write("persona", "gnotify");
+    write("persona", if instance.role().is_some() { "changelog" } else { "gnotify" });
     let mut state = "off";
     match instance.try_settings() {
         Some(settings) => {
@@ -50,6 +49,9 @@ pub(crate) fn dump(instance: &Instance) {
         number("ring-used", stats.ring_used);
         number("dropped", stats.dropped);
         number("io-errors", stats.io_errors);
+    }
+    if let Some(role) = instance.role() {
+        role.dump(write);
     }
     let counters = &instance.counters;
     write("clients", &instance.clients.len().to_string());

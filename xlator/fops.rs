@@ -9,23 +9,25 @@ use std::ffi::CStr;
 use gnotify_bindings::sys::{self, glusterfs_fop_t, xlator_fops};
 use gnotify_bindings::table::{XlatorTable, no_fops};
 use gnotify_bindings::{
-    Dict, Fd, Frame, FromHost, Hold, Iatt, Inode, Loc, Xlator, pass_back, wind, wind_tail,
+    Dict, Fd, Frame, FromHost, Hold, Iatt, Inode, Loc, Xlator, pass_back, unwind, wind, wind_tail,
 };
 use gnotify_record::Fop;
 use gnotify_record::effect::truncates;
 
 use crate::deliver::deliver;
 use crate::injected;
-use crate::instance::Instance;
+use crate::instance::{Instance, go_on};
 use crate::observe::{After, Before, length_of};
 use crate::pendings::OnFrame;
 use crate::resume::resume;
+use crate::{ipc, trigger_sync};
 
 macro_rules! fops {
     ($(
         $name:ident $FOP:ident $NUMBER:ident ($($arg:ident: $type:ty),*)
             -> ($($answer:ident: $answer_type:ty),*)
             $(changes if $condition:expr;)?
+            $(served by $server:ident($($given:ident),*);)?
             before($before:ident) $observe:block
             after($after:ident) $complete:block
     )*) => {
@@ -46,13 +48,33 @@ macro_rules! fops {
                         // ours to answer, and with ourselves.
                         unsafe { (Frame::from_raw(frame), Xlator::from_raw(this)) };
                     let instance = Instance::of(this);
+                    $(
+                        // SAFETY: [host-args] the arguments live until we wind or answer.
+                        let given = unsafe { ($(FromHost::from_host($given),)*) };
+                        let answer = instance.filter(|instance| instance.role().is_some()).and_then(
+                            |instance| {
+                                instance.guarded(|| {
+                                    $server::answer(instance, frame.caller(), given)
+                                })?
+                            },
+                        );
+                        if let Some((op_ret, op_errno)) = answer {
+                            // SAFETY: [host-args] an answer of nothing but its result needs no xdata.
+                            unsafe {
+                                unwind!(frame, $name, op_ret, op_errno, core::ptr::null_mut());
+                            }
+                            return 0;
+                        }
+                    )?
                     let seen = instance
-                        .filter(|instance| {
-                            let switches = instance.switches();
-                            switches.watch(Fop::$FOP.class())
-                                $(|| $condition && switches.journal())?
-                        })
                         .and_then(|instance| {
+                            let switches = instance.switches();
+                            let recorded = switches.watch(Fop::$FOP.class())
+                                $(|| $condition && switches.journal())?;
+                            (recorded || instance.announces(Fop::$FOP))
+                                .then_some((instance, recorded))
+                        })
+                        .and_then(|(instance, recorded)| {
                             instance.recording(|| {
                                 let _visit = instance.counters.visit();
                                 // SAFETY: [host-args] the arguments live until we wind.
@@ -67,7 +89,7 @@ macro_rules! fops {
                                     let $before = &mut seen;
                                     $observe
                                 }
-                                let (mut pending, xdata) = seen.finish();
+                                let (mut pending, xdata) = seen.finish(recorded);
                                 injected::panic_on(injected::BEFORE, &pending.record);
                                 let waiter = instance.enter(&mut pending);
                                 (pending, xdata, waiter)
@@ -85,11 +107,11 @@ macro_rules! fops {
                         return 0;
                     };
                     let xdata = replaced.as_ref().map_or(xdata, |xdata| xdata.as_ptr());
-                    let Some(waiter) = waiter else {
+                    if waiter.is_none() && !instance.hold_back(&mut pending) {
                         // SAFETY: as above, with an xdata of ours that outlives the call.
                         unsafe { go(frame, this, pending $(, $arg)*, xdata) };
                         return 0;
-                    };
+                    }
                     let keep = || {
                         Some((
                             $(
@@ -101,31 +123,37 @@ macro_rules! fops {
                         ))
                     };
                     let Some(kept) = keep() else {
-                        // It cannot be parked, so it goes ahead of its turn.
-                        let names = pending.names.take();
-                        instance.resume(&mut pending);
+                        // It cannot be parked, so it goes ahead of its turn, or past the barrier.
+                        let names = waiter.as_ref().and_then(|_| pending.names.take());
+                        instance.go_ahead(&mut pending, waiter.is_some());
                         // SAFETY: as for the other one.
                         unsafe { go(frame, this, pending $(, $arg)*, xdata) };
-                        resume([waiter.park(instance.give_up_turn(names)), None]);
+                        let turn = waiter.map(|waiter| waiter.park(instance.give_up_turn(names)));
+                        resume([turn.flatten(), None]);
                         return 0;
                     };
                     // SAFETY: [joined-threads] a fop that is parked is under way: fini comes after it.
                     let here = unsafe { this.share() };
-                    let call = waiter.park(Box::new(move || {
-                        let this = here.get();
+                    let wind = move |pending: OnFrame| {
                         let ($(mut $arg,)* mut xdata,) = kept;
-                        if let Some(instance) = Instance::of(this) {
-                            instance.resume(&mut pending);
-                        }
                         // SAFETY: [host-args] the arguments are kept until the call returns.
                         unsafe {
                             go(
-                                frame, this, pending
+                                frame, here.get(), pending
                                 $(, <$type as Hold>::lend(&mut $arg))*,
                                 Option::<Dict<'_>>::lend(&mut xdata)
                             );
                         }
-                    }));
+                    };
+                    let call = match waiter {
+                        Some(waiter) => waiter.park(Box::new(move || {
+                            if let Some(instance) = Instance::of(here.get()) {
+                                instance.resume(&mut pending);
+                            }
+                            go_on(here, pending, wind);
+                        })),
+                        None => instance.hold(Box::new(move || go_on(here, pending, wind))),
+                    };
                     resume([call, None]);
                     0
                 }
@@ -230,6 +258,7 @@ macro_rules! fops {
         pub(crate) static TABLE: XlatorTable<xlator_fops> = XlatorTable::new({
             let mut table = no_fops();
             $(table.$name = Some($name::entry);)*
+            table.ipc = Some(ipc::entry);
             table
         });
 
@@ -287,12 +316,12 @@ fops! {
 
     unlink UNLINK GF_FOP_UNLINK(loc: Option<Loc>, xflags: i32)
         -> (preparent: Option<Iatt>, postparent: Option<Iatt>)
-        before(see) { see.subject(loc); see.at(loc); see.subject_loses_name(); see.renaming(); }
+        before(see) { see.subject(loc); see.at(loc); see.subject_loses_name(); see.renaming(); see.removed_path(); }
         after(see) { see.unlinked(); }
 
     rmdir RMDIR GF_FOP_RMDIR(loc: Option<Loc>, xflags: i32)
         -> (preparent: Option<Iatt>, postparent: Option<Iatt>)
-        before(see) { see.subject(loc); see.at(loc); see.flags(xflags); }
+        before(see) { see.subject(loc); see.at(loc); see.flags(xflags); see.removed_path(); }
         after(see) { see.directory_removed(); }
 
     put PUT GF_FOP_PUT(
@@ -379,6 +408,7 @@ fops! {
 
     setxattr SETXATTR GF_FOP_SETXATTR(loc: Option<Loc>, dict: Option<Dict>, flags: i32)
         -> ()
+        served by trigger_sync(loc, dict);
         before(see) { see.change(loc); see.xattrs(dict); see.flags(flags); }
         after(see) {}
 

@@ -3,6 +3,7 @@
 //! It hangs on the host's `this->private` from init to fini. Nothing of it is a Rust static, because one
 //! process carries many bricks.
 
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, TryLockError};
 use std::time::{Duration, Instant};
@@ -11,18 +12,22 @@ use gnotify_bindings::guard::guard;
 use gnotify_bindings::log::{self, Level};
 use gnotify_bindings::option::option;
 use gnotify_bindings::{SharedXlator, Xlator};
+use gnotify_changelog::writer::Since;
+use gnotify_channel::Kind;
 use gnotify_journal::{self as journal, Config, Door, OpenError, Reserve};
 use gnotify_record::effect::{Detail, Policy};
 use gnotify_record::{Class, Fop, Gfid};
 
-use crate::brick_journal::BrickJournal;
+use crate::brick_journal::{BrickJournal, HostLog};
+use crate::changelog_role::ChangelogRole;
 use crate::clients::Clients;
 use crate::counters::Counters;
 use crate::fops;
 use crate::names::{Call, Names, Order, Waiter};
 use crate::observe::Pending;
 use crate::options::{Options, Order as OrderOption};
-use crate::pendings::Pendings;
+use crate::pendings::{OnFrame, Pendings};
+use crate::persona::Persona;
 use crate::resume::resume;
 use crate::retry::Retry;
 use crate::unlinks::Unlinks;
@@ -47,6 +52,8 @@ impl Switches {
     const XATTR_VALUES: u32 = 1 << 3;
     const ORDER: u32 = 1 << 4;
     const DURABLE_REPLIES: u32 = 1 << 5;
+    const EVENTS: u32 = 1 << 6;
+    const REMOVED_PATHS: u32 = 1 << 7;
 
     const OFF: Switches = Switches(0);
 
@@ -58,6 +65,10 @@ impl Switches {
                 | bit(options.policy.journal_opens, Self::OPENS)
                 | bit(options.xattr_values, Self::XATTR_VALUES)
                 | bit(options.durable_replies, Self::DURABLE_REPLIES)
+                | bit(
+                    options.stock.as_ref().is_some_and(|stock| stock.capture_del_path),
+                    Self::REMOVED_PATHS,
+                )
                 | bit(options.journal && options.order == OrderOption::Strict, Self::ORDER),
         )
     }
@@ -81,6 +92,21 @@ impl Switches {
         Policy { detail, journal_opens: self.has(Self::OPENS) }
     }
 
+    /// Whether the paths of removed names are recorded.
+    pub(crate) fn removed_paths(self) -> bool {
+        self.has(Self::REMOVED_PATHS)
+    }
+
+    /// Without a journal, but with what else there is.
+    fn without_journal(self) -> Switches {
+        Switches(self.0 & Self::EVENTS)
+    }
+
+    /// With the event channel, if it is `open`.
+    fn with_events(self, open: bool) -> Switches {
+        if open { Switches(self.0 | Self::EVENTS) } else { self }
+    }
+
     pub(crate) fn xattr_values(self) -> bool {
         self.has(Self::XATTR_VALUES)
     }
@@ -89,6 +115,8 @@ impl Switches {
 #[derive(Debug)]
 pub(crate) struct Instance {
     this: SharedXlator,
+    /// What the stock translator has whose place this one takes.
+    role: Option<Box<ChangelogRole>>,
     switches: AtomicU32,
     /// Opened when the journal is first switched on, and kept until fini: switching it off pauses it, so
     /// that a fop in flight never finds it gone.
@@ -116,8 +144,13 @@ pub(crate) struct Settings {
 impl Instance {
     /// An instance for `this`, switched off until [`Instance::apply`].
     pub(crate) fn new(this: SharedXlator) -> Instance {
+        let role = match Persona::of(this.get().kind()) {
+            Persona::Gnotify => None,
+            Persona::Changelog => Some(Box::new(ChangelogRole::new(this))),
+        };
         Instance {
             this,
+            role,
             switches: AtomicU32::new(Switches::OFF.0),
             journal: OnceLock::new(),
             door: OnceLock::new(),
@@ -145,6 +178,24 @@ impl Instance {
         Switches(self.switches.load(Ordering::Acquire))
     }
 
+    /// What it has as `features/changelog`.
+    #[inline]
+    pub(crate) fn role(&self) -> Option<&ChangelogRole> {
+        self.role.as_deref()
+    }
+
+    /// Whether a consumer wants to hear of fops of this number as they happen.
+    #[inline]
+    pub(crate) fn announces(&self, fop: Fop) -> bool {
+        let kind = match fop {
+            Fop::OPEN => Kind::Open,
+            Fop::CREATE => Kind::Create,
+            _ => return false,
+        };
+        self.switches().has(Switches::EVENTS)
+            && self.role().is_some_and(|role| role.wants(kind) || role.wants(Kind::Release))
+    }
+
     #[inline]
     pub(crate) fn watches(&self, fop: Fop) -> bool {
         self.switches().watch(fop.class())
@@ -159,6 +210,9 @@ impl Instance {
     /// it is about to change. Some: the names are not free, and the fop is to be parked.
     #[inline]
     pub(crate) fn enter(&self, pending: &mut Pending) -> Option<Arc<Waiter>> {
+        if !pending.recorded {
+            return None;
+        }
         if self.switches().has(Switches::ORDER)
             && let Some(names) = Names::of(pending.record.at.as_ref(), pending.record.to.as_ref())
         {
@@ -182,6 +236,43 @@ impl Instance {
         });
     }
 
+    /// Counts a fop as under way: it is wound next. True: a barrier holds it back, and it is not; then see
+    /// [`Instance::hold`].
+    #[inline]
+    pub(crate) fn hold_back(&self, pending: &mut Pending) -> bool {
+        let Some(role) = self.role().filter(|_| pending.recorded) else { return false };
+        let turn = role.under_way.enter();
+        if role.barrier.is_up() {
+            if pending.record.fop.class() == Some(Class::Entry) {
+                role.under_way.leave(turn);
+                return true;
+            }
+            self.guarded(|| role.note_under_barrier(&pending.record));
+        }
+        pending.turn = Some(turn);
+        false
+    }
+
+    /// Parks the rest of a fop that the barrier holds back. Gives it back if that was lifted meanwhile.
+    #[cold]
+    pub(crate) fn hold(&self, call: Call) -> Option<Call> {
+        match self.role() {
+            Some(role) => role.barrier.hold(call),
+            None => Some(call),
+        }
+    }
+
+    /// A fop that cannot be parked goes on, whatever it is to wait for.
+    #[cold]
+    pub(crate) fn go_ahead(&self, pending: &mut Pending, ahead_of_turn: bool) {
+        if ahead_of_turn {
+            self.resume(pending);
+        }
+        if let Some(role) = self.role() {
+            pending.turn = Some(role.under_way.enter());
+        }
+    }
+
     /// Notes what a fop is about to change: it is wound next.
     #[inline]
     fn note(&self, pending: &mut Pending) {
@@ -197,6 +288,9 @@ impl Instance {
         self.guarded(|| {
             if let (Some(journal), Some(in_flight)) = (self.journal(), pending.in_flight.take()) {
                 journal.end(in_flight);
+            }
+            if let (Some(role), Some(turn)) = (self.role(), pending.turn.take()) {
+                role.under_way.leave(turn);
             }
             match pending.names {
                 Some(names) => self.order.leave(names, succeeded.then_some(&pending.record)),
@@ -227,6 +321,9 @@ impl Instance {
     /// Ends the instance's work. What the host still calls finds nothing to do.
     pub(crate) fn close(&self) {
         self.retry.stop();
+        if let Some(role) = &self.role {
+            role.close();
+        }
         self.switches.store(Switches::OFF.0, Ordering::Release);
         if let Some(journal) = self.journal.get() {
             journal.close(self.this);
@@ -298,6 +395,11 @@ impl Instance {
         // Said when the fops are recorded again, and not ahead of it: a change between the two would be missed.
         let mut say_on = false;
         let mut switches = Switches::of(&options);
+        if let (Some(role), Some(stock)) = (&self.role, &options.stock) {
+            switches = switches.with_events(role.open_channel(stock));
+        }
+        // Where slices that are there do not go on, because fops went by.
+        let mut since = Since::Continued;
         match (self.journal.get(), options.journal) {
             (None, true) => {
                 if let Err((mut why, temporary)) = self.open_journal(&options, starting) {
@@ -309,7 +411,7 @@ impl Instance {
                         log::log(this, Level::Critical, 0, format_args!("no journal: {why}"));
                     }
                     settings.refused = Some(why);
-                    switches = Switches::OFF;
+                    switches = switches.without_journal();
                 } else if let (Some(journal), true) = (self.journal(), refused.is_some()) {
                     // Fops went by since the brick was started.
                     self.say("OFF", || journal.pause());
@@ -321,12 +423,28 @@ impl Instance {
                 say_on = settings.options.as_ref().is_some_and(|was| !was.journal);
             }
             (Some(journal), false) => {
-                self.switches.store(Switches::OFF.0, Ordering::Release);
+                self.switches.store(switches.without_journal().0, Ordering::Release);
                 if settings.options.as_ref().is_some_and(|was| was.journal) {
                     self.say("OFF", || journal.pause());
+                    if let Some(role) = &self.role {
+                        role.switch_off();
+                    }
                 }
             }
-            (None, false) => {}
+            (None, false) => self.pass_over(&options),
+        }
+        if !starting && (say_on || settings.options.as_ref().is_some_and(|was| !was.journal)) {
+            since = Since::Broken;
+        }
+        if let (Some(journal), Some(role), Some(stock), true, Some(brick)) = (
+            self.journal.get(),
+            &self.role,
+            &options.stock,
+            options.journal,
+            self.brick_dir(&options),
+        ) {
+            let dir = brick.join(JOURNAL_DIR);
+            role.export(&options, stock, journal, dir, since, journal.here());
         }
         if options.durable_replies && self.door.get().is_none() {
             match self.journal().map(|journal| journal.door()) {
@@ -369,6 +487,27 @@ impl Instance {
         }
     }
 
+    /// The brick's directory.
+    fn brick_dir(&self, options: &Options) -> Option<PathBuf> {
+        options.brick_path.clone().or_else(|| self.this().brick_directory())
+    }
+
+    /// Where a brick's ring is.
+    fn ring(options: &Options, brick: &Path) -> PathBuf {
+        let ring = journal::ring_path(brick);
+        options.ring_dir.join(ring.file_name().unwrap_or_default())
+    }
+
+    /// Fops go by unrecorded: where the brick has a journal, its readers will have to be told.
+    fn pass_over(&self, options: &Options) {
+        let Some(brick) = self.brick_dir(options) else { return };
+        let dir = brick.join(JOURNAL_DIR);
+        if dir.is_dir() {
+            let ring = Instance::ring(options, &brick);
+            journal::mark_unrecorded(&dir, &ring, &HostLog::of(self.this));
+        }
+    }
+
     /// Whether another instance stands above or below in the same graph.
     fn is_beside_another(&self) -> bool {
         let this = self.this();
@@ -380,14 +519,12 @@ impl Instance {
     /// Opens the journal. What is said where it cannot be, and whether it may be another time.
     fn open_journal(&self, options: &Options, starting: bool) -> Result<(), (String, bool)> {
         let this = self.this();
-        let brick = options.brick_path.clone().or_else(|| this.brick_directory());
-        let brick = brick.ok_or_else(|| {
+        let brick = self.brick_dir(options).ok_or_else(|| {
             let why = "there is no storage translator below that names the brick's directory; \
                        set the option brick-path";
             (why.to_owned(), false)
         })?;
-        let ring = journal::ring_path(&brick);
-        let ring = options.ring_dir.join(ring.file_name().unwrap_or_default());
+        let ring = Instance::ring(options, &brick);
         // Another one in this very graph will stay, and writes the journal if it was the first.
         let predecessor = !self.is_beside_another();
         let dir = brick.join(JOURNAL_DIR);
@@ -430,4 +567,20 @@ impl Instance {
         let _ = self.journal.set(journal);
         Ok(())
     }
+}
+
+/// Goes on with a fop that was parked, by `wind`, unless the barrier holds it back.
+pub(crate) fn go_on(
+    here: SharedXlator,
+    mut pending: OnFrame,
+    wind: impl FnOnce(OnFrame) + Send + 'static,
+) {
+    if let Some(instance) = Instance::of(here.get())
+        && instance.hold_back(&mut pending)
+    {
+        let call = Box::new(move || go_on(here, pending, wind));
+        resume([instance.hold(call), None]);
+        return;
+    }
+    wind(pending);
 }

@@ -4,21 +4,29 @@
 //! is decided in `gnotify-record`, where records go in `gnotify-journal`, and how the host is spoken to in
 //! `gnotify-bindings`. The host looks up one symbol, `xlator_api`.
 
+mod barrier;
 mod brick_journal;
+mod changelog_role;
 mod clients;
 mod counters;
 mod deliver;
 mod dump;
+mod export;
 mod fops;
 mod injected;
 mod instance;
+mod ipc;
 mod life;
 mod names;
 mod observe;
 mod options;
 mod pendings;
+mod persona;
+mod removed_path;
 mod resume;
 mod retry;
+mod stock_options;
+mod trigger_sync;
 mod unlinks;
 
 use gnotify_bindings::notify::as_variadic;

@@ -6,7 +6,7 @@
 
 use core::ffi::c_void;
 use gnotify_bindings::log::{self, Level};
-use gnotify_bindings::option::option_in;
+use gnotify_bindings::option::{option_in, parse_bool};
 use gnotify_bindings::{Client, Dict, Fd, Xlator, abi, guard, notify, sys};
 use gnotify_record::Fop;
 use std::sync::{Mutex, PoisonError};
@@ -15,7 +15,11 @@ use std::time::{Duration, Instant};
 use crate::deliver::deliver_close;
 use crate::instance::Instance;
 use crate::options::Options;
+use crate::persona::Persona;
 use crate::{CATEGORY, fops};
+
+/// The number of the host's event that carries orders to translators.
+const TRANSLATOR_OP: i32 = sys::glusterfs_event_t::GF_EVENT_TRANSLATOR_OP.cast_signed();
 
 /// The host starts an instance. -1 keeps the brick from starting: only for a host or a graph that we
 /// cannot run in.
@@ -70,7 +74,8 @@ pub(crate) unsafe extern "C" fn reconfigure(
 }
 
 fn read_options(this: Xlator<'_>, options: Option<Dict<'_>>) -> Options {
-    Options::read(
+    Options::of(
+        Persona::of(this.kind()),
         |key| option_in(options?, key),
         |complaint| log::log(this, Level::Error, 0, format_args!("{complaint}")),
     )
@@ -105,14 +110,25 @@ fn bury(instance: Box<Instance>) {
     buried.push((Instant::now(), instance));
 }
 
-/// An event of the graph. None is for us, and each goes on.
+/// An event of the graph. Each goes on but an order to the changelog: to raise or to lift the snapshot barrier.
 pub(crate) unsafe extern "C" fn event(
     this: *mut sys::xlator_t,
     event: i32,
     data: *mut c_void,
 ) -> i32 {
+    // SAFETY: [this-xlator] the host tells a live translator.
+    let this = unsafe { Xlator::from_raw(this) };
+    let role = Instance::of(this).and_then(|instance| Some((instance, instance.role()?)));
+    if let (Some((instance, role)), TRANSLATOR_OP) = (role, event) {
+        // SAFETY: [host-args] the host gives a dict with this event, or nothing.
+        let order = unsafe { Dict::from_raw(data.cast()) };
+        let order = order.and_then(|order| option_in(order, c"barrier"));
+        let Some(up) = order.as_deref().and_then(parse_bool) else { return -1 };
+        let done = instance.guarded(|| role.set_barrier(up));
+        return if done == Some(true) { 0 } else { -1 };
+    }
     // SAFETY: [this-xlator] [host-args] the host's own event.
-    unsafe { notify::pass_on(Xlator::from_raw(this), event, data) }
+    unsafe { notify::pass_on(this, event, data) }
 }
 
 /// The host is about to free a client.
@@ -147,11 +163,8 @@ pub(crate) unsafe extern "C" fn releasedir(this: *mut sys::xlator_t, fd: *mut sy
 unsafe fn closed(this: *mut sys::xlator_t, fd: *mut sys::fd_t, fop: Fop) -> i32 {
     // SAFETY: by the caller.
     let (this, fd) = unsafe { (Xlator::from_raw(this), Fd::from_raw(fd)) };
-    if let (Some(instance), Some(fd)) = (Instance::of(this), fd)
-        && instance.watches(fop)
-        && let Some(journal) = instance.journal()
-    {
-        instance.guarded(|| deliver_close(instance, journal, fop, fd));
+    if let (Some(instance), Some(fd)) = (Instance::of(this), fd) {
+        instance.guarded(|| deliver_close(instance, fop, fd));
     }
     0
 }

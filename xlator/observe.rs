@@ -10,16 +10,18 @@ use std::sync::atomic::Ordering;
 use gnotify_bindings::log::{self, Level};
 use gnotify_bindings::sys;
 use gnotify_bindings::{Caller, Dict, Fd, FdRef, Iatt, Inode, InodeRef, Loc, OwnedDict};
-use gnotify_journal::InFlight;
+use gnotify_journal::{InFlight, Turn};
 use gnotify_record::{
     Caller as Who, FileType, Fop, Gfid, Link, Origin, Owner, Record, Renaming, SetAttr, Source,
     Time, Xattr, set_attr,
 };
 
+use crate::changelog_role::ChangelogRole;
 use crate::clients::KnownClient;
 use crate::instance::Instance;
 use crate::names::Names;
 use crate::pendings::OnFrame;
+use crate::removed_path;
 use crate::unlinks::{ASK_LINK_COUNT, Unlink, Unlinks};
 
 /// The longest value of an extended attribute that is recorded.
@@ -48,6 +50,10 @@ pub(crate) struct Pending {
     pub(crate) names: Option<Names>,
     /// The note of what is about to change, for the next start if this process is killed.
     pub(crate) in_flight: Option<InFlight>,
+    /// It is to be recorded; otherwise it is only announced.
+    pub(crate) recorded: bool,
+    /// It is counted among the fops under way.
+    pub(crate) turn: Option<Turn>,
     /// The client of the fop before, which most likely is this one's too.
     pub(crate) known_client: KnownClient,
     /// Room for the record's names, left by the fops before.
@@ -64,6 +70,8 @@ impl Pending {
             unlink: None,
             names: None,
             in_flight: None,
+            recorded: false,
+            turn: None,
             known_client: KnownClient::default(),
             spare: Default::default(),
         }
@@ -305,6 +313,19 @@ impl<'a> Before<'a> {
         }
     }
 
+    /// The path of the name that goes, if it is to be recorded.
+    pub(crate) fn removed_path(&mut self) {
+        if !self.instance.switches().removed_paths() {
+            return;
+        }
+        let brick = self.instance.role().and_then(ChangelogRole::brick);
+        let record = &mut self.pending.record;
+        record.path = brick
+            .zip(record.at.as_ref())
+            .and_then(|(brick, at)| removed_path::resolve(brick, at))
+            .map(Cow::Owned);
+    }
+
     /// The subject loses a name: the reply shall say how many it had.
     pub(crate) fn subject_loses_name(&mut self) {
         self.loses_name = self.record().gfid;
@@ -316,9 +337,10 @@ impl<'a> Before<'a> {
     }
 
     /// What is kept until the reply, and the xdata to wind with in the place of the caller's.
-    pub(crate) fn finish(self) -> (OnFrame, Option<OwnedDict>) {
+    pub(crate) fn finish(self, recorded: bool) -> (OnFrame, Option<OwnedDict>) {
         let unlinks = &self.instance.unlinks;
         let mut pending = self.pending;
+        pending.recorded = recorded;
         let parent = pending.record.at.as_ref().map(|at| at.parent);
         let internal = self.xdata.is_some_and(|xdata| xdata.contains(INTERNAL_FOP));
         let sent = self.caller.client.is_some() || self.caller.is_fop();

@@ -7,10 +7,15 @@ use std::ffi::CStr;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use gnotify_bindings::option::{parse_bool, parse_millis, parse_size, text_option};
-use gnotify_bindings::option_table;
+use gnotify_bindings::option::{joined, parse_bool, parse_millis, parse_size, text_option};
+use gnotify_bindings::sys::volume_options;
+use gnotify_bindings::table::XlatorTable;
+use gnotify_changelog::rules::Scope;
 use gnotify_journal::{Limits, Reserve};
 use gnotify_record::effect::{Detail, Policy};
+
+use crate::persona::Persona;
+use crate::stock_options::{self, StockOptions};
 
 /// The options of an instance, each valid.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -26,6 +31,12 @@ pub(crate) struct Options {
     pub(crate) ring_dir: PathBuf,
     /// Where the brick is, if it is not what the storage translator below says.
     pub(crate) brick_path: Option<PathBuf>,
+    /// The option `changelog-records`.
+    pub(crate) records: Scope,
+    /// What `features/changelog` is asked for; `None` in gnotify's own role.
+    pub(crate) stock: Option<StockOptions>,
+    /// Bytes and age of what is kept of the exported slices (`retention-bytes`, `retention-age`).
+    pub(crate) export_retention: (Option<u64>, Option<Duration>),
 }
 
 /// The option `order`.
@@ -49,18 +60,19 @@ macro_rules! rows {
     ($($name:ident $key:literal $default:literal $accepted:literal $description:literal;)*) => {
         $(const $name: Row =
             Row { key: $key, default: $default, accepted: $accepted, description: $description };)*
-        option_table! {
-            /// The options as the host lists them. All are text: the host would kill a brick at its
-            /// start for a typed value that it cannot read.
-            pub(crate) static TABLE = [
-                $(text_option($name.key, Some($name.default), $name.description)),*
-            ];
-        }
+        /// gnotify's own options as the host lists them. All are text: the host would kill a brick at its
+        /// start for a typed value that it cannot read.
+        const OWN: [volume_options; [$(stringify!($name)),*].len()] =
+            [$(text_option($name.key, Some($name.default), $name.description)),*];
         /// Every row, in the order of the table.
         #[cfg(test)]
         const ROWS: &[Row] = &[$($name),*];
     };
 }
+
+/// The options of all roles: an object has one table. No key is in two of them.
+pub(crate) static TABLE: XlatorTable<[volume_options; OWN.len() + stock_options::TABLE.len() + 1]> =
+    XlatorTable::new(joined(OWN, stock_options::TABLE));
 
 rows! {
     JOURNAL c"journal" c"off" "on or off"
@@ -73,10 +85,10 @@ rows! {
         c"Size at which a segment of the journal is closed and the next one begun.";
     RING_SIZE c"ring-size" c"4MB" "1MB to 64MB, a power of two"
         c"Size of the ring in shared memory; takes effect when the brick is restarted.";
-    FSYNC_INTERVAL c"fsync-interval" c"5" "0 seconds to 1 hour"
+    SYNC_INTERVAL c"sync-interval" c"5" "0 seconds to 1 hour"
         c"How often the journal is made durable; 0: after each batch.";
     DURABILITY c"durability" c"interval" "interval or sync"
-        c"interval: records are made durable by fsync-interval. sync: a reply waits until its record is.";
+        c"interval: records are made durable by sync-interval. sync: a reply waits until its record is.";
     RETENTION_BYTES c"retention-bytes" c"0" "0 (keep all) or 4MB and more"
         c"Size of the journal above which its oldest segments are removed; 0: none is removed for that.";
     RETENTION_AGE c"retention-age" c"0" "0 (keep all) or 1 minute to 10 years"
@@ -93,10 +105,45 @@ rows! {
         c"The brick's directory; by default the one of the storage translator below.";
     RING_DIR c"ring-dir" c"/run/gluster/gnotify" "the absolute path of a directory, on tmpfs"
         c"Where the ring lives; takes effect when the brick is restarted.";
+    RECORDS c"changelog-records" c"stock" "stock or extended"
+        c"stock: the changelog has the records that stock writes. extended: also those that it loses.";
 }
 
+/// Segments of the journal that `features/changelog` keeps where no retention is set: its consumers read the exported
+/// files, and the journal is only the way there.
+const CHANGELOG_SEGMENTS: u64 = 4;
+
 impl Options {
-    /// Reads all options. `text` gives what was set under a key; `complain` gets a sentence for each
+    /// Reads the options of `persona`; otherwise as [`Options::read`].
+    pub(crate) fn of(
+        persona: Persona,
+        text: impl Fn(&CStr) -> Option<String>,
+        mut complain: impl FnMut(String),
+    ) -> Options {
+        let mut options = Options::read(&text, &mut complain);
+        if persona == Persona::Changelog {
+            options.become_changelog(StockOptions::read(text, complain));
+        }
+        options
+    }
+
+    /// What stock's options say is said here in gnotify's own.
+    fn become_changelog(&mut self, stock: StockOptions) {
+        let limits = &mut self.limits;
+        self.journal = stock.changelog;
+        self.policy = Policy { detail: Detail::Slice, journal_opens: false };
+        self.xattr_values = false;
+        self.durable_replies = stock.fsync_interval.is_zero();
+        self.brick_path = stock.brick.clone();
+        self.export_retention = (limits.retention_bytes, limits.retention_age);
+        limits.slice_time = stock.rollover;
+        limits.fsync_interval = stock.fsync_interval;
+        limits.retention_bytes =
+            limits.retention_bytes.or(Some(CHANGELOG_SEGMENTS * limits.segment_size));
+        self.stock = Some(stock);
+    }
+
+    /// Reads gnotify's own options. `text` gives what was set under a key; `complain` gets a sentence for each
     /// value that is not accepted.
     pub(crate) fn read(
         text: impl Fn(&CStr) -> Option<String>,
@@ -140,7 +187,7 @@ impl Options {
             limits: Limits {
                 segment_size: reader.value(&SEGMENT_SIZE, bytes(1 << 20..=16 << 30)),
                 slice_time: reader.value(&SLICE_TIME, seconds(1..=86_400)),
-                fsync_interval: reader.value(&FSYNC_INTERVAL, seconds(0..=3_600)),
+                fsync_interval: reader.value(&SYNC_INTERVAL, seconds(0..=3_600)),
                 retention_bytes: reader.value(&RETENTION_BYTES, |text| match parse_size(text)? {
                     0 => Some(None),
                     size => (size >= 4 << 20).then_some(Some(size)),
@@ -163,6 +210,13 @@ impl Options {
             brick_path: reader.value(&BRICK_PATH, |text| {
                 if text.is_empty() { Some(None) } else { absolute(text).map(Some) }
             }),
+            records: reader.value(&RECORDS, |text| match text {
+                "stock" => Some(Scope::Stock),
+                "extended" => Some(Scope::Extended),
+                _ => None,
+            }),
+            stock: None,
+            export_retention: (None, None),
         }
     }
 
@@ -184,7 +238,7 @@ impl Options {
             ("slice-time", format!("{:?}", self.limits.slice_time)),
             ("segment-size", self.limits.segment_size.to_string()),
             ("ring-size", self.ring_size.to_string()),
-            ("fsync-interval", format!("{:?}", self.limits.fsync_interval)),
+            ("sync-interval", format!("{:?}", self.limits.fsync_interval)),
             ("durability", if self.durable_replies { "sync" } else { "interval" }.to_owned()),
             ("retention-bytes", self.limits.retention_bytes.unwrap_or(0).to_string()),
             ("retention-age", format!("{:?}", self.limits.retention_age.unwrap_or_default())),
@@ -194,6 +248,10 @@ impl Options {
             ("order", order.to_owned()),
             ("brick-path", brick.unwrap_or_default()),
             ("ring-dir", self.ring_dir.display().to_string()),
+            (
+                "changelog-records",
+                if self.records == Scope::Extended { "extended" } else { "stock" }.to_owned(),
+            ),
         ]
     }
 }
@@ -253,7 +311,7 @@ mod tests {
             ("slice-time", "2min"),
             ("segment-size", "1MB"),
             ("ring-size", "2097152"),
-            ("fsync-interval", "0"),
+            ("sync-interval", "0"),
             ("retention-bytes", "1GB"),
             ("retention-age", "30d"),
             ("compress", "on"),
@@ -281,7 +339,7 @@ mod tests {
             ("slice-time", "0"),
             ("segment-size", "12"),
             ("ring-size", "3MB"),
-            ("fsync-interval", "-1"),
+            ("sync-interval", "-1"),
             ("retention-bytes", "1MB"),
             ("retention-age", "1"),
             ("compress", "zstd"),

@@ -14,6 +14,7 @@ mod origin;
 mod record;
 mod renaming;
 mod slice_mark;
+mod trigger_sync;
 pub mod varint;
 
 pub use fop::{Class, Fop, HOST_FOPS, HostFop, Watch};
@@ -24,3 +25,4 @@ pub use record::{
 };
 pub use renaming::Renaming;
 pub use slice_mark::SliceMark;
+pub use trigger_sync::TRIGGER_SYNC;
