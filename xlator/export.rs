@@ -45,6 +45,9 @@ pub(crate) struct Settings {
     pub(crate) retention: retention::Limits,
 }
 
+/// A line for the host's log, from the export's thread.
+pub(crate) type Log = Arc<dyn Fn(Level, &str) + Send + Sync>;
+
 /// Where it begins, and for whom.
 #[derive(Clone)]
 pub(crate) struct Beginning {
@@ -64,7 +67,7 @@ pub(crate) struct Beginning {
     /// Hears of each slice that is finished and has records: its file.
     pub(crate) finished: Arc<dyn Fn(&Path) + Send + Sync>,
     /// The host's log.
-    pub(crate) log: Arc<dyn Fn(Level, &str) + Send + Sync>,
+    pub(crate) log: Log,
 }
 
 impl fmt::Debug for Beginning {
