@@ -18,6 +18,7 @@ use std::thread::{self, JoinHandle, Thread};
 use std::time::{Duration, Instant};
 use std::{io, mem};
 
+use gnotify_bindings::guard::guard;
 use gnotify_bindings::log::Level;
 use gnotify_bindings::{SharedXlator, this};
 use gnotify_changelog::rules::Scope;
@@ -163,9 +164,14 @@ impl Export {
         let join = {
             let shared = Arc::clone(&shared);
             thread::Builder::new().name("gnotify-export".to_owned()).spawn(move || {
-                let instance = beginning.instance;
-                let before = this::within(instance.get());
-                Worker { shared: &shared, failing: false }.run(beginning);
+                let before = this::within(beginning.instance.get());
+                let mut beginning = beginning;
+                while guard(|| Worker { shared: &shared, failing: false }.run(&beginning)).is_err() {
+                    // The hook has logged where. What it was at is not known: nobody shall be told that it is whole.
+                    beginning.since = Since::Broken;
+                    beginning.from = beginning.journal.here();
+                    thread::sleep(RETRY);
+                }
                 before.put_back();
                 shared.ended.store(true, Ordering::Release);
                 shared.told.notify_all();
@@ -234,9 +240,9 @@ struct Worker<'s> {
 const LAST_TIME: Duration = Duration::from_secs(5);
 
 impl Worker<'_> {
-    fn run(&mut self, beginning: Beginning) {
+    fn run(&mut self, beginning: &Beginning) {
         let log = Arc::clone(&beginning.log);
-        let mut exporting = Exporting::new(beginning, lock(&self.shared.settings).clone());
+        let mut exporting = Exporting::new(beginning.clone(), lock(&self.shared.settings).clone());
         let mut deadline = None;
         loop {
             let (end, wanted) = {

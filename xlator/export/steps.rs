@@ -73,6 +73,10 @@ pub(super) struct Exporting {
     /// Records that were read and are not written yet.
     pending: Vec<u8>,
     then: Option<Then>,
+    /// The index is new, and nothing stands in it: it does not have to be broken off.
+    untouched: bool,
+    /// Recording is switched off, as far as the journal was read.
+    off: bool,
     /// When the running slice began.
     began: Instant,
     /// The journal was asked to end the slice.
@@ -124,6 +128,8 @@ impl Exporting {
             source: None,
             pending: Vec::new(),
             then: None,
+            untouched: false,
+            off: false,
             began: Instant::now(),
             asked: false,
             wanted: None,
@@ -224,6 +230,7 @@ impl Exporting {
             };
             self.source = Some(source);
         }
+        self.untouched = self.since == Since::Broken;
         self.since = Since::Continued;
         self.began = Instant::now();
         if let Some(source) = &self.source
@@ -320,10 +327,16 @@ impl Exporting {
                         }
                     }
                 }
-                What::Statement(Statement::SliceEnd { .. } | Statement::Start(_)) => {
+                What::Statement(Statement::Off) => self.off = true,
+                // A start may take up the recording that was switched off before.
+                What::Statement(Statement::Start(_)) if !self.off => {
                     self.then = Some(Then::EndSlice(seq));
                 }
-                What::Statement(Statement::Gap(_) | Statement::On) => {
+                What::Statement(Statement::SliceEnd { .. }) => {
+                    self.then = Some(Then::EndSlice(seq));
+                }
+                What::Statement(Statement::Gap(_) | Statement::On | Statement::Start(_)) => {
+                    self.off = false;
                     self.then = Some(Then::Break);
                 }
                 What::Statement(_) => {}
@@ -341,6 +354,7 @@ impl Exporting {
                 .append_encoded(&self.pending)
                 .map_err(|error| unwritable(&self.settings, error))?;
             self.pending.clear();
+            self.untouched = false;
         }
         match self.then {
             None => return Ok(()),
@@ -359,22 +373,26 @@ impl Exporting {
             // That one came before.
             self.beginning.journal.end_slice();
         }
-        let Some(writer) = &mut self.writer else { return self.begin() };
-        if let Some(source) = &mut self.source {
+        let live = self.writer.as_ref().map(Writer::live_len);
+        if let (Some(source), Some(_)) = (&mut self.source, live) {
             source.begin_slice(self.settings.scope);
         }
-        if let Some(coming) = self.coming.take() {
-            self.finish()?;
-            if coming.dir != self.settings.dir {
-                // What the other directory has, if it has something, ended another day.
-                self.since = Since::Broken;
+        match live {
+            // A step of the last try failed.
+            None => self.begin()?,
+            Some(_) if self.coming.is_some() => {
+                self.finish()?;
+                if let Some(coming) = self.coming.take() {
+                    if coming.dir != self.settings.dir {
+                        // What the other directory has, if it has something, ended another day.
+                        self.since = Since::Broken;
+                    }
+                    self.settings = coming;
+                }
+                self.begin()?;
             }
-            self.settings = coming;
-            self.begin()?;
-        } else if writer.live_len() > 0 || wanted {
-            self.roll()?;
-        } else {
-            self.note_place()?;
+            Some(live) if live > 0 || wanted => self.roll()?,
+            Some(_) => self.note_place()?,
         }
         if wanted {
             self.finished = Some(seq);
@@ -395,7 +413,7 @@ impl Exporting {
         let Some(writer) = &mut self.writer else { return Ok(()) };
         let rolled = writer.roll(now()).map_err(|error| unwritable(&self.settings, error))?;
         self.began = Instant::now();
-        self.asked = false;
+        (self.asked, self.untouched) = (false, false);
         self.tell(rolled.path.as_deref());
         self.note_place()?;
         self.trim();
@@ -413,6 +431,12 @@ impl Exporting {
 
     /// Ends the index, because changes may be missing, and begins another.
     fn break_off(&mut self) -> Result<(), Failure> {
+        if self.untouched && self.writer.is_some() {
+            if let Some(source) = &mut self.source {
+                source.begin_slice(self.settings.scope);
+            }
+            return self.note_place();
+        }
         self.writer = None;
         self.since = Since::Broken;
         if let Some(source) = &mut self.source {
