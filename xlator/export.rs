@@ -166,7 +166,8 @@ impl Export {
             thread::Builder::new().name("gnotify-export".to_owned()).spawn(move || {
                 let before = this::within(beginning.instance.get());
                 let mut beginning = beginning;
-                while guard(|| Worker { shared: &shared, failing: false }.run(&beginning)).is_err() {
+                while guard(|| Worker { shared: &shared, failing: false }.run(&beginning)).is_err()
+                {
                     // The hook has logged where. What it was at is not known: nobody shall be told that it is whole.
                     beginning.since = Since::Broken;
                     beginning.from = beginning.journal.here();

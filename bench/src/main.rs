@@ -14,6 +14,7 @@ mod bytes;
 mod clients;
 mod decode;
 mod events;
+mod export;
 mod graph;
 mod instructions;
 mod matrix;
@@ -47,6 +48,7 @@ const PARTS: &[(&str, Part)] = &[
     ("bytes", bytes::measure),
     ("decode", decode::measure),
     ("events", events::measure),
+    ("export", export::measure),
 ];
 
 /// Seconds after which the harness ends a run that hangs.
