@@ -4,7 +4,8 @@
 //! bricks take turns, there and back, and a turn's figures are compared with those of the turn beside it.
 
 use std::error::Error;
-use std::time::Duration;
+use std::os::unix::fs::MetadataExt;
+use std::time::{Duration, Instant};
 
 use gnotify_harness::{Brick, Disk, Sandbox, plugin};
 use serde_json::json;
@@ -25,6 +26,9 @@ const CALLS: usize = 500;
 const ROUNDS: usize = 12;
 /// How long threads behind the fop path get to finish: what they use belongs to the creates.
 const SETTLE: Duration = Duration::from_millis(60);
+/// Creates whose way to the live changelog is watched, and what lies between two: no part of the journal's naps.
+const LAGS: usize = 200;
+const PAUSE: Duration = Duration::from_millis(37);
 
 struct Side {
     name: &'static str,
@@ -58,8 +62,38 @@ pub(crate) fn measure(t: &Sandbox) -> Result<Section, Box<dyn Error>> {
             Loops::together(clients, "unlink", &set, CALLS)?;
         }
     }
-    let [stock, ours] = sides;
-    Ok(section(&ours, &stock))
+    let [stock, mut ours] = sides;
+    let lag = lag(&mut ours)?;
+    Ok(section(&ours, &stock, &lag))
+}
+
+/// How long after its reply a create stands in the live changelog, on a brick with nothing else to do.
+fn lag(side: &mut Side) -> Result<Times, Box<dyn Error>> {
+    let dir = side.brick.dir().join(".glusterfs/changelogs");
+    // A roll-over begins the file anew: what is looked for is another length of the same file.
+    let look = || std::fs::metadata(dir.join("CHANGELOG")).map(|live| (live.ino(), live.len()));
+    let mut times = Vec::new();
+    for number in 0..LAGS {
+        std::thread::sleep(PAUSE);
+        let Ok((inode, before)) = look() else { continue };
+        side.clients[0].phase("create", &format!("lag-{number}"), 1)?;
+        let replied = Instant::now();
+        let deadline = replied + Duration::from_secs(60);
+        loop {
+            match look() {
+                Ok((live, len)) if live == inode && len > before => {
+                    times.push(u64::try_from(replied.elapsed().as_nanos())?);
+                    break;
+                }
+                Ok((live, _)) if live != inode => break,
+                _ if Instant::now() > deadline => {
+                    return Err("the live changelog stands still".into());
+                }
+                _ => std::thread::sleep(Duration::from_micros(100)),
+            }
+        }
+    }
+    Ok(Times::new(times))
 }
 
 fn side(t: &Sandbox, name: &'static str, stock: bool) -> Result<Side, Box<dyn Error>> {
@@ -76,7 +110,7 @@ fn side(t: &Sandbox, name: &'static str, stock: bool) -> Result<Side, Box<dyn Er
     Ok(Side { name, brick, clients, cpu: Vec::new(), times: Vec::new() })
 }
 
-fn section(ours: &Side, stock: &Side) -> Section {
+fn section(ours: &Side, stock: &Side, lag: &Times) -> Section {
     let relation =
         Quartiles::new(ours.cpu.iter().zip(&stock.cpu).map(|(ours, stock)| ours / stock).collect());
     let all = [ours, stock].map(|side| Times::new(side.times.clone()));
@@ -102,13 +136,20 @@ fn section(ours: &Side, stock: &Side) -> Section {
          rounds, a roll-over every {ROLLOVER} seconds or less. A figure is worth what its quartiles, in brackets, allow.\n\n\
          {table}\n\
          processor time, gnotify / stock: {} (target <= 1: {})\n\
-         p99.9 of a create across roll-overs, gnotify / stock: {tail:.2} ({} when at most 1)\n",
+         p99.9 of a create across roll-overs, gnotify / stock: {tail:.2} ({} when at most 1)\n\
+         from the reply of a create to its record in the live changelog of gnotify, {} creates one by one:\n\
+         p50 {:.1} ms, p99 {:.1} ms (target <= 20 on an idle machine: {})\n",
         relation.shown(3),
         relation.verdict(1.0),
         verdict(tail <= 1.0),
+        lag.len(),
+        lag.p50() as f64 / 1e6,
+        lag.p99() as f64 / 1e6,
+        verdict(lag.p99() <= 20_000_000),
     );
     let json = json!({
         "cpu_relation": relation.json(),
+        "lag": lag.json(),
         "gnotify": all[0].json(),
         "changelog": all[1].json(),
     });
