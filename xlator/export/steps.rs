@@ -23,6 +23,9 @@ use super::{Beginning, Settings};
 /// Bytes that are written at once.
 const BATCH: usize = 256 << 10;
 
+/// Between two looks through the slices for what is not kept: all days are listed for it.
+const TRIM_PAUSE: Duration = Duration::from_secs(20);
+
 /// Why a step failed.
 #[derive(Debug)]
 pub(super) enum Failure {
@@ -79,6 +82,8 @@ pub(super) struct Exporting {
     off: bool,
     /// When the running slice began.
     began: Instant,
+    /// When the slices were last looked through for what is not kept.
+    trimmed: Option<Instant>,
     /// The journal was asked to end the slice.
     asked: bool,
     wanted: Option<u64>,
@@ -131,6 +136,7 @@ impl Exporting {
             untouched: false,
             off: false,
             began: Instant::now(),
+            trimmed: None,
             asked: false,
             wanted: None,
             finished: None,
@@ -450,9 +456,11 @@ impl Exporting {
     fn trim(&mut self) {
         let limits = self.settings.retention;
         let Some(writer) = &mut self.writer else { return };
-        if limits == retention::Limits::default() {
+        let is_due = self.trimmed.is_none_or(|last| last.elapsed() >= TRIM_PAUSE);
+        if limits == retention::Limits::default() || !is_due {
             return;
         }
+        self.trimmed = Some(Instant::now());
         if let Err(error) = retention::trim(writer, limits, now()) {
             let text = format!("changelog: slices that are due cannot be removed: {error}");
             (self.beginning.log)(Level::Warning, &text);
