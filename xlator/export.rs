@@ -201,8 +201,7 @@ impl Export {
         let mut orders = lock(&self.shared.orders);
         let all = self.journal.next_seq();
         orders.wanted = Some(orders.wanted.unwrap_or(0).max(all));
-        // It ends behind all that there is, however soon the thread looks.
-        self.journal.end_slice();
+        self.thread.unpark();
         while orders.finished < all {
             let left = deadline.saturating_duration_since(Instant::now());
             if left.is_zero() || self.shared.ended.load(Ordering::Acquire) {

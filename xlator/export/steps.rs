@@ -146,6 +146,10 @@ impl Exporting {
 
     /// Takes over what is asked now.
     pub(super) fn set(&mut self, settings: Settings, wanted: Option<u64>) {
+        if wanted.is_some() && wanted != self.wanted {
+            // Asked for from here on: an end that was asked for ahead of this would be passed over unnoticed.
+            self.beginning.journal.end_slice();
+        }
         self.wanted = wanted;
         self.settings.rollover = settings.rollover;
         self.settings.retention = settings.retention;
