@@ -520,6 +520,20 @@ host_test!(through_shard, |t| {
     assert_eq!(blocks[0]["name"], *block);
     // The number that matters: shard asks for one gfid and may get another.
     assert_eq!(blocks[0]["gfid"], w.gfid(&format!(".shard/{block}")));
+    // What is marked as the translator's own is so whatever the origin: the stock changelog has the blocks.
+    assert!(blocks[0]["marked"].is_null(), "{records:#?}");
+    let directory = of("MKDIR");
+    assert_eq!(
+        (&directory[0]["marked"], &directory[0]["origin"]),
+        (&json!(true), &json!("internal"))
+    );
+    drop(file);
+    fs::remove_file(w.at("large")).unwrap();
+    wait_for("shard's note of a removal", || {
+        let is_note =
+            |r: &Value| r["fop"] == "MKNOD" && r["origin"] == "shard" && r["marked"] == true;
+        w.brick.dump().iter().any(is_note)
+    });
 });
 
 // cluster/distribute in the client's graph tells with one fop what a rename was.

@@ -345,6 +345,7 @@ impl<'a> Before<'a> {
         let internal = self.xdata.is_some_and(|xdata| xdata.contains(INTERNAL_FOP));
         let sent = self.caller.client.is_some() || self.caller.is_fop();
         pending.record.origin = Origin::decide(self.caller.pid, internal, sent, parent);
+        pending.record.marked = internal;
         let mut xdata = None;
         if self.loses_name.is_some()
             && !self.xdata.is_some_and(|xdata| xdata.contains(ASK_LINK_COUNT))

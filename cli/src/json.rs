@@ -46,6 +46,9 @@ fn record(object: &mut Object<'_>, record: &Record<'_>, line: &Line<'_>) {
     if record.uncertain {
         object.put("uncertain", true);
     }
+    if record.marked {
+        object.put("marked", true);
+    }
     object.known("gfid", text_of(record.gfid));
     object.known("kind", record.kind.map(FileType::name));
     object.known("parent", text_of(record.at.as_ref().map(|link| link.parent)));
@@ -364,6 +367,7 @@ mod tests {
             nlink: Some(0),
             last_link: Some(false),
             uncertain: true,
+            marked: true,
             renaming: link(Gfid::ROOT, b"r")
                 .zip(link(Gfid::ROOT, b"s"))
                 .map(|(from, to)| Box::new(Renaming { from, to })),
@@ -377,7 +381,7 @@ mod tests {
         };
         let want = [
             r#""type":"record","fop":"RENAME","class":"entry","origin":"shard","uncertain":true"#,
-            &format!(r#""gfid":"{GFID}","kind":"file""#),
+            &format!(r#""marked":true,"gfid":"{GFID}","kind":"file""#),
             &format!(r#""parent":"{ROOT}","name":"a\n\"b""#),
             &format!(r#""new_parent":"{ROOT}","new_name":"caf"#),
             r#"","new_name_hex":"636166e9""#,

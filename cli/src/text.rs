@@ -80,6 +80,9 @@ impl Text {
         if record.uncertain {
             self.field("uncertain", "yes");
         }
+        if record.marked {
+            self.field("marked", "yes");
+        }
         self.subject(record);
         self.range(record);
         if let Some(set) = &record.set {
@@ -375,6 +378,9 @@ mod tests {
         let uncertain =
             Record { at: link(Gfid::ROOT, b"f"), uncertain: true, gfid: None, ..new(Fop::CREATE) };
         assert_eq!(record(uncertain), "CREATE        /f uncertain=yes");
+        let marked =
+            Record { at: link(Gfid::ROOT, b"f"), marked: true, gfid: None, ..new(Fop::LINK) };
+        assert_eq!(record(marked), "LINK          /f marked=yes");
         assert_eq!(record(mknod), "MKNOD         ? kind=block-device rdev=8:1 owner=0:6");
         let symlink = Record {
             at: link(Gfid::ROOT, b"s"),

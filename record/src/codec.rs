@@ -60,6 +60,8 @@ mod more {
     pub(super) const UNCERTAIN: u64 = 1 << 4;
     pub(super) const RENAMING: u64 = 1 << 5;
     pub(super) const PATH: u64 = 1 << 6;
+    /// Nothing in the body belongs to it.
+    pub(super) const MARKED: u64 = 1 << 7;
 }
 
 /// A body that is not a record.
@@ -83,7 +85,7 @@ impl std::error::Error for DecodeError {}
 ///
 /// `time` is that of the frame (nanoseconds since 1970): the client's change time is written as its
 /// distance from it. Extended attributes that would make the body longer than [`BODY_MAX`] are left
-/// out, which the record then says.
+/// out, which the record then says; those that decide what becomes of it are left out last.
 pub fn encode(record: &Record<'_>, time: u64, out: &mut Body) -> u32 {
     let mut out = out.begin(upper_bound(record));
     let mut tag = u32::from(record.origin.bits())
@@ -206,6 +208,7 @@ pub fn decode(fop: Fop, tag: u32, time: u64, body: &[u8]) -> Result<Record<'_>, 
     let has = |bit: u32| tag & bit != 0;
     let extra = if has(bit::MORE) { body.number("field list")? } else { 0 };
     record.uncertain = extra & more::UNCERTAIN != 0;
+    record.marked = extra & more::MARKED != 0;
     if has(bit::GFID) {
         record.gfid = Some(body.gfid("gfid")?);
     }
@@ -310,6 +313,7 @@ fn more_fields(record: &Record<'_>) -> u64 {
         | field(record.uncertain, more::UNCERTAIN)
         | field(record.renaming.is_some(), more::RENAMING)
         | field(record.path.is_some(), more::PATH)
+        | field(record.marked, more::MARKED)
 }
 
 /// The fields of a body, taken one after the other.

@@ -52,6 +52,8 @@ pub fn effect(record: &Record<'_>, op_ret: i32, policy: Policy) -> Effect {
     }
     match (fop.class(), fop.slice_bit(), policy.detail) {
         (None, ..) => Effect::Nothing,
+        // It asks for a change to be told, and may not be taken for a repetition of another.
+        _ if record.triggers_sync() => Effect::Record,
         // It changes the file, whether opens are recorded or not.
         _ if truncates(fop, record.flags) => Effect::Record,
         (Some(Class::OpenClose), ..) if policy.journal_opens => Effect::Record,
@@ -104,7 +106,7 @@ pub fn implies_open(fop: Fop, policy: Policy) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{Gfid, Origin, Record};
+    use crate::{Gfid, Origin, Record, TRIGGER_SYNC, Xattr};
     use Effect::{Nothing, RecordOncePerSlice};
 
     const SLICE: Policy = Policy { detail: Detail::Slice, journal_opens: false };
@@ -217,6 +219,18 @@ mod tests {
         assert_eq!(effect(&open(0o1002), 0, ALL), Effect::Record);
         assert_eq!(effect(&open(0o1002), -1, ALL), Nothing);
         assert_eq!(effect(&open(0o2), 0, ALL), Nothing);
+    }
+
+    #[test]
+    fn the_virtual_xattr_is_no_repetition() {
+        let set = |name: &'static [u8]| Record {
+            xattrs: vec![Xattr { name: name.into(), value: None }],
+            ..Record::new(Fop::SETXATTR, Origin::Client)
+        };
+        let once = RecordOncePerSlice(Fop::SETXATTR.slice_bit().unwrap());
+        assert_eq!(effect(&set(TRIGGER_SYNC), 0, SLICE), Effect::Record);
+        assert_eq!(effect(&set(TRIGGER_SYNC), -1, SLICE), Nothing);
+        assert_eq!(effect(&set(b"user.a"), 0, SLICE), once);
     }
 
     #[test]

@@ -7,6 +7,7 @@
 #![forbid(unsafe_code)]
 
 pub mod codec;
+mod deciding_xattr;
 pub mod effect;
 mod fop;
 mod gfid;
@@ -17,6 +18,7 @@ mod slice_mark;
 mod trigger_sync;
 pub mod varint;
 
+pub use deciding_xattr::{SHARD_SIZE, TIER_LINK, TRIGGER_SYNC};
 pub use fop::{Class, Fop, HOST_FOPS, HostFop, Watch};
 pub use gfid::{Gfid, ParseGfidError};
 pub use origin::Origin;

@@ -18,8 +18,13 @@ pub struct Record<'a> {
     pub gfid: Option<Gfid>,
     /// The credentials under which it was done.
     pub caller: Option<Caller>,
-    /// The client process it came from; a CLIENT statement before the record gives its name.
+    /// The client process it came from; a CLIENT statement before the record gives its name. `None`: it began in the
+    /// brick, as what its translators do of themselves; or the record is uncertain and cannot tell, or there was no
+    /// room in the ring for the statement, which a GAP tells of.
     pub client: Option<ClientId>,
+    /// The request was marked as another translator's (xdata `glusterfs-internal-fop`). The origin says so too, but not
+    /// of GlusterFS's own services and of shards.
+    pub marked: bool,
     /// The change time that the client stamped on it (nanoseconds since 1970), when it sent one:
     /// the same on every replica, unlike the frame's time.
     pub ctime: Option<i64>,
@@ -80,6 +85,7 @@ impl Record<'_> {
             gfid: None,
             caller: None,
             client: None,
+            marked: false,
             ctime: None,
             kind: None,
             at: None,
@@ -114,6 +120,7 @@ impl Record<'_> {
             gfid,
             caller,
             client,
+            marked,
             ctime,
             kind,
             at,
@@ -144,7 +151,7 @@ impl Record<'_> {
         (*size, *source, *set, *nlink, *last_link) = (None, None, None, None, None);
         (*renaming, *path) = (None, None);
         xattrs.clear();
-        (*xattrs_cut, *uncertain) = (false, false);
+        (*marked, *xattrs_cut, *uncertain) = (false, false, false);
     }
 
     /// The same record, borrowing from nothing.

@@ -79,7 +79,7 @@ mod tests {
     }
 
     #[test]
-    fn garbage_is_none() {
+    fn d24_a_hint_is_read_by_checked_lengths() {
         let good = hint(b"old", b"newer");
         // The four bytes at the end are not looked at.
         for len in 0..good.len() - 4 {
@@ -94,10 +94,19 @@ mod tests {
         ] {
             assert_eq!(Renaming::from_hint(&hint(from, to)), None, "{from:?} {to:?}");
         }
-        let mut lengths = good.clone();
-        for lie in [0, 1, 3, 5, 255, u32::MAX, i32::MAX as u32, 4u32.swap_bytes()] {
-            lengths[32..36].copy_from_slice(&lie.to_le_bytes());
-            assert_eq!(Renaming::from_hint(&lengths), None, "a length of {lie}");
+        // The lengths are 4 and 6.
+        for place in [32, 36] {
+            for lie in [0, 1, 3, 5, 7, 10, 255, 1 << 31, u32::MAX, i32::MAX as u32, 6 << 24] {
+                let mut lengths = good.clone();
+                lengths[place..place + 4].copy_from_slice(&lie.to_le_bytes());
+                assert_eq!(Renaming::from_hint(&lengths), None, "a length of {lie} at {place}");
+            }
+        }
+        for (from, to) in [(0, 10), (10, 0), (6, 4), (5, 5), (8, 2), (u32::MAX, 11u32)] {
+            let mut lengths = good.clone();
+            lengths[32..40]
+                .copy_from_slice(&u64::to_le_bytes(u64::from(to) << 32 | u64::from(from)));
+            assert_eq!(Renaming::from_hint(&lengths), None, "lengths of {from} and {to}");
         }
         let mut no_parent = good;
         no_parent[..16].fill(0);

@@ -32,7 +32,7 @@ fn record(number: u32) -> Record<'static> {
     match number % 4 {
         0 => Record { gfid: Some(gfid), kind: Some(FileType::Regular), ..new(Fop::WRITE) },
         1 => Record { at: link(&long(8)), ..new(Fop::CREATE) },
-        2 => Record { gfid: Some(gfid), at: link(&long(255)), ..new(Fop::UNLINK) },
+        2 => Record { gfid: Some(gfid), at: link(&long(255)), marked: true, ..new(Fop::UNLINK) },
         _ => Record {
             gfid: Some(gfid),
             kind: Some(FileType::Directory),

@@ -56,6 +56,7 @@ mod bit {
     pub(super) const PHASE: u64 = 3;
     pub(super) const GFID: u64 = 1 << 2;
     pub(super) const REPLACED: u64 = 1 << 3;
+    pub(super) const MARKED: u64 = 1 << 4;
     pub(super) const FOP: u32 = 8;
     pub(super) const NAME: u32 = 16;
     pub(super) const NEW_NAME: u32 = 24;
@@ -124,6 +125,9 @@ impl<M: Memory> Ring<M> {
             | u64::from(record.fop.0) << bit::FOP
             | u64::from(record.origin.bits()) << bit::ORIGIN
             | record.kind.map_or(0, |kind| kind as u64) << bit::FILE_TYPE;
+        if record.marked {
+            set |= bit::MARKED;
+        }
         if let Some(gfid) = record.gfid {
             set |= bit::GFID;
             writer.gfid(at::GFID, gfid);
@@ -281,6 +285,7 @@ fn read(memory: &impl Load, note: u64) -> Option<Record<'static>> {
             at: link(at::PARENT, at::NAME, state.byte(bit::NAME)),
             to: link(at::NEW_PARENT, at::NEW_NAME, state.byte(bit::NEW_NAME)),
             replaced: (state.0 & bit::REPLACED != 0).then(|| gfid(at::REPLACED)),
+            marked: state.0 & bit::MARKED != 0,
             uncertain: true,
             ..Record::new(fop, origin)
         };

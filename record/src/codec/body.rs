@@ -7,8 +7,9 @@ use std::fmt;
 use std::ops::Deref;
 
 use super::BODY_MAX;
+use crate::deciding_xattr::decides;
 use crate::varint::{self, zigzag};
-use crate::{Gfid, Link, Record, SetAttr, Time, set_attr};
+use crate::{Gfid, Link, Record, SetAttr, Time, Xattr, set_attr};
 
 /// Bytes that need no heap.
 const INLINE: usize = 256;
@@ -84,12 +85,16 @@ pub(super) fn upper_bound(record: &Record<'_>) -> usize {
     }
     room += behind_xattrs(record);
     if !record.xattrs.is_empty() || record.xattrs_cut {
-        let value = |xattr: &crate::Xattr<'_>| xattr.value.as_ref().map_or(0, |value| value.len());
-        let xattr = |xattr| 2 * varint::MAX_LEN + value(xattr);
-        let xattrs: usize = record.xattrs.iter().map(|x| x.name.len() + xattr(x)).sum();
+        let xattrs: usize = record.xattrs.iter().map(room_of).sum();
         room += 2 + xattrs.min(BODY_MAX);
     }
     room
+}
+
+/// The most bytes of an extended attribute.
+fn room_of(xattr: &Xattr<'_>) -> usize {
+    let value = xattr.value.as_ref().map_or(0, |value| value.len());
+    xattr.name.len() + value + 2 * varint::MAX_LEN
 }
 
 /// The most bytes of the fields that stand behind the extended attributes, which must leave room for them.
@@ -183,15 +188,19 @@ impl Writer<'_> {
         }
     }
 
-    /// Writes as many attributes as fit. The list ends with an empty name and a byte that says whether
-    /// some were left out.
+    /// Writes as many attributes as fit, with room kept for those that decide what becomes of the record. The
+    /// list ends with an empty name and a byte that says whether some were left out.
     pub(super) fn xattrs(&mut self, record: &Record<'_>) {
         let mut cut = record.xattrs_cut;
         let max = BODY_MAX.saturating_sub(2 + behind_xattrs(record));
+        let is_decisive = |xattr: &&Xattr<'_>| decides(record.fop, &xattr.name);
+        let mut kept: usize = record.xattrs.iter().filter(is_decisive).map(room_of).sum();
         for xattr in &record.xattrs {
-            let value_len = xattr.value.as_ref().map_or(0, |value| value.len());
-            let len = xattr.name.len() + value_len + 2 * varint::MAX_LEN;
-            if self.at + len > max {
+            let room = room_of(xattr);
+            if is_decisive(&xattr) {
+                kept -= room;
+            }
+            if self.at + room + kept > max {
                 cut = true;
                 continue;
             }

@@ -5,6 +5,7 @@ use proptest::option;
 use proptest::prelude::*;
 
 use super::*;
+use crate::{SHARD_SIZE, TIER_LINK, TRIGGER_SYNC};
 
 fn gfid() -> impl Strategy<Value = Gfid> {
     any::<[u8; 16]>().prop_map(Gfid)
@@ -69,14 +70,14 @@ prop_compose! {
         set in option::of(set()),
         (xattrs, xattrs_cut) in (vec(xattr(), 0..4), any::<bool>()),
         last_link in option::of(any::<bool>()),
-        uncertain in any::<bool>(),
+        (uncertain, marked) in any::<(bool, bool)>(),
         renaming in option::of((link(), link()).prop_map(|(from, to)| Box::new(Renaming { from, to }))),
         path in option::of(name()),
     ) -> Record<'static> {
         Record {
             fop, origin, gfid, caller, client, ctime, kind, at, to, replaced, owner, mode, rdev,
             target, flags, offset, length, size, source, set, xattrs, xattrs_cut, nlink, last_link,
-            uncertain, renaming, path,
+            uncertain, renaming, path, marked,
         }
     }
 }
@@ -190,6 +191,38 @@ fn too_many_xattrs_are_cut_and_said() {
     assert!(read.xattrs.len() > 200);
 }
 
+#[test]
+fn the_xattrs_that_decide_are_cut_last() {
+    let xattr = |name: &[u8], value: usize| Xattr {
+        name: name.to_vec().into(),
+        value: Some(vec![b'v'; value].into()),
+    };
+    for (fop, name) in [
+        (Fop::SETXATTR, TRIGGER_SYNC),
+        (Fop::XATTROP, SHARD_SIZE),
+        (Fop::FXATTROP, SHARD_SIZE),
+        (Fop::MKNOD, TIER_LINK),
+    ] {
+        let others = (0..20).map(|i| xattr(format!("user.{i}").as_bytes(), 4096));
+        for place in [0, 10, 20] {
+            let mut xattrs: Vec<_> = others.clone().collect();
+            xattrs.insert(place, xattr(name, 4096));
+            let record = Record { xattrs, ..Record::new(fop, Origin::Client) };
+            let mut body = Body::new();
+            let tag = encode(&record, 0, &mut body);
+            assert!(body.len() <= BODY_MAX);
+            let read = decode(fop, tag, 0, &body).unwrap();
+            assert!(read.xattrs_cut && read.has_deciding_xattr(), "{fop}, at {place}");
+            // No more go than must.
+            assert_eq!(read.xattrs.len(), BODY_MAX / 4096, "{fop}, at {place}");
+            // Written again it is the same.
+            let mut again = Body::new();
+            assert_eq!(encode(&read, 0, &mut again), tag);
+            assert_eq!(*again, *body);
+        }
+    }
+}
+
 fn rename() -> Record<'static> {
     Record {
         gfid: Some(Gfid([7; 16])),
@@ -240,12 +273,23 @@ fn renaming() -> Record<'static> {
     }
 }
 
+/// A link file of cluster/distribute that a self-heal makes.
+fn marked() -> Record<'static> {
+    Record {
+        gfid: Some(Gfid([7; 16])),
+        at: Some(Link { parent: Gfid([9; 16]), name: Cow::Borrowed(b"name") }),
+        marked: true,
+        ..Record::new(Fop::MKNOD, Origin::SelfHeal)
+    }
+}
+
 /// The bytes of version 1 in text, a line a record, so that a change of the format is seen in a diff.
 /// Written by hand when the format changes: document first, then these, then the code.
 #[test]
 fn golden_bytes() {
     let golden = include_str!("../../testdata/records-v1.txt");
-    let records = [create(), write(), rename(), setattr(), setxattr(), uncertain(), renaming()];
+    let records =
+        [create(), write(), rename(), setattr(), setxattr(), uncertain(), renaming(), marked()];
     let lines: Vec<&str> = golden.lines().filter(|line| !line.starts_with('#')).collect();
     assert_eq!(lines.len(), records.len());
     for (record, line) in records.iter().zip(lines) {
