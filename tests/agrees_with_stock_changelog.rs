@@ -35,7 +35,7 @@ use std::os::unix::fs::{FileExt, OpenOptionsExt, PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
 
 use gnotify_changelog::export::{self, Class, Exporter};
-use gnotify_changelog::rules::{self, Request, Scope};
+use gnotify_changelog::rules::{self, Scope};
 use gnotify_changelog::{Birth, Change, Entry, Removal, codec};
 use gnotify_harness::rustix::fs as unix;
 use gnotify_harness::{
@@ -43,7 +43,7 @@ use gnotify_harness::{
     seed, wait_for,
 };
 use gnotify_journal::What;
-use gnotify_record::{Caller, ClientId, FileType, Fop, Gfid, Link, Origin, Record};
+use gnotify_record::{Caller, ClientId, FileType, Fop, Gfid, Link, Origin, Record, Renaming};
 
 /// A record of stock's, or what gnotify's exporter makes of a record of the journal.
 type Told = Change<'static>;
@@ -86,39 +86,20 @@ fn without_asked_mode(mut told: Told) -> Told {
 
 // ---- gnotify's journal, reduced by stock's rules
 
-/// What the exporter makes of the records in `journal`, before it leaves out repetitions. `distributes` says whether the
-/// client with this process id runs cluster/distribute, which sends a hint with each rename.
-fn reduce(journal: &[Seen], distributes: impl Fn(u64) -> bool) -> Vec<Told> {
-    let told = |seen: &Seen| -> Vec<Told> {
-        let mut request = Request::of(&seen.record);
-        if seen.client_pid.is_some_and(&distributes) && seen.record.fop == Fop::RENAME {
-            request.renaming = seen.record.at.clone().zip(seen.record.to.clone());
-        }
-        let changes = rules::changes_of(&seen.record, &request, Scope::Stock);
-        changes.into_iter().map(Change::into_owned).collect()
-    };
-    journal.iter().flat_map(told).collect()
-}
-
-/// A record of the journal, and the process id of the client that it came from.
-struct Seen {
-    record: Record<'static>,
-    client_pid: Option<u64>,
+/// What the exporter makes of the records in `journal`, before it leaves out repetitions.
+fn reduce(journal: &[Record<'static>]) -> Vec<Told> {
+    let changes = journal.iter().flat_map(|record| rules::changes(record, Scope::Stock));
+    changes.map(Change::into_owned).collect()
 }
 
 /// All records of a brick's journal.
-fn seen(brick: &Path) -> Vec<Seen> {
+fn recorded(brick: &Path) -> Vec<Record<'static>> {
     let mut reader = gnotify_journal::Reader::open(&brick.join(".glusterfs/gnotify")).unwrap();
     let mut records = Vec::new();
     while let Some(entry) = reader.next().unwrap() {
-        let What::Record(record) = entry.what else { continue };
-        let record = record.into_owned();
-        let uid =
-            record.client.and_then(|client| reader.client(client)).map(String::from_utf8_lossy);
-        let pid = uid
-            .as_deref()
-            .and_then(|uid| uid.split_once("-PID:")?.1.split('-').next()?.parse().ok());
-        records.push(Seen { record, client_pid: pid });
+        if let What::Record(record) = entry.what {
+            records.push(record.into_owned());
+        }
     }
     records
 }
@@ -328,7 +309,7 @@ fn distributing_mount(t: &Sandbox, brick: &Brick, name: &str) -> MountSpec {
 }
 
 /// Makes the last change, and returns what both wrote.
-fn both(brick: &Brick, mount: &Mount) -> (Vec<Seen>, Vec<Told>) {
+fn both(brick: &Brick, mount: &Mount) -> (Vec<Record<'static>>, Vec<Told>) {
     fs::create_dir(mount.path().join("the end")).unwrap();
     let mut journal = Vec::new();
     wait_for("the last record", || {
@@ -339,7 +320,7 @@ fn both(brick: &Brick, mount: &Mount) -> (Vec<Seen>, Vec<Told>) {
     let lost = journal.iter().find(|entry| entry["statement"] == "GAP");
     assert!(lost.is_none(), "{lost:?}");
     let file = fs::read(brick.dir().join(".glusterfs/changelogs/CHANGELOG")).unwrap();
-    (seen(brick.dir()), effective(parse(&file)))
+    (recorded(brick.dir()), effective(parse(&file)))
 }
 
 // ---- the workload
@@ -507,10 +488,10 @@ fn work_through_gfapi(gfapi: &Gfapi, own: &str, random: &mut Random, calls: u64)
 }
 
 /// Fails when the random numbers left out a fop that the test is about.
-fn assert_varied(journal: &[Seen], fops: &[Fop]) {
+fn assert_varied(journal: &[Record<'_>], fops: &[Fop]) {
     let mut count: BTreeMap<Fop, u64> = BTreeMap::new();
-    for seen in journal {
-        *count.entry(seen.record.fop).or_default() += 1;
+    for record in journal {
+        *count.entry(record.fop).or_default() += 1;
     }
     println!("{} records: {count:?}", journal.len());
     for fop in fops {
@@ -553,7 +534,7 @@ host_test!(
 fn one_thread(t: &Sandbox, rounds: u64) {
     let mut random = Random::seeded(seed());
     let brick = start(t);
-    let mut mount = distributing_mount(t, &brick, "m").start();
+    let mount = distributing_mount(t, &brick, "m").start();
     make_directories(&mount);
     for round in 0..2 * rounds {
         work_on_mount(mount.path(), &mut random, 4000);
@@ -561,8 +542,7 @@ fn one_thread(t: &Sandbox, rounds: u64) {
     }
     let (journal, stock) = both(&brick, &mount);
     assert_varied(&journal, &ALL);
-    let client = u64::from(mount.daemon().pid().as_raw_nonzero().get().cast_unsigned());
-    let ours = reduce(&journal, |pid| pid == client);
+    let ours = reduce(&journal);
     println!(
         "{} records reduced to {}, stock has {}",
         ours.len(),
@@ -598,10 +578,10 @@ host_test!(
 fn racing(t: &Sandbox, rounds: u64) {
     let mut random = Random::seeded(seed());
     let brick = start(t);
-    let mut mount = distributing_mount(t, &brick, "m").start();
+    let mount = distributing_mount(t, &brick, "m").start();
     make_directories(&mount);
     let rebalance = distributing_mount(t, &brick, "rebalance").arg("--client-pid=-3").start();
-    let mut geo = distributing_mount(t, &brick, "geo").arg("--client-pid=-1").start();
+    let geo = distributing_mount(t, &brick, "geo").arg("--client-pid=-1").start();
     std::thread::scope(|scope| {
         for _ in 0..3 {
             let (mut random, root) = (random.split(), mount.path());
@@ -626,13 +606,11 @@ fn racing(t: &Sandbox, rounds: u64) {
     });
     let (journal, stock) = both(&brick, &mount);
     assert_varied(&journal, &ALL);
-    let pid_of = |mount: &mut Mount| mount.daemon().pid().as_raw_nonzero().get().cast_unsigned();
-    let distribute = [pid_of(&mut mount), pid_of(&mut geo)].map(u64::from);
-    let rebalanced = journal.iter().filter(|seen| seen.record.origin == Origin::Rebalance).count();
+    let rebalanced = journal.iter().filter(|record| record.origin == Origin::Rebalance).count();
     assert!(rebalanced > 0, "S8 is part of this");
-    let ours = reduce(&journal, |pid| distribute.contains(&pid));
+    let ours = reduce(&journal);
     // Gone without an UNLINK, or there.
-    let replaced: BTreeSet<Gfid> = journal.iter().filter_map(|seen| seen.record.replaced).collect();
+    let replaced: BTreeSet<Gfid> = journal.iter().filter_map(|record| record.replaced).collect();
     let known = |gfid: Gfid| {
         let text = gfid.to_string();
         let handle = format!(".glusterfs/{}/{}/{text}", &text[..2], &text[2..4]);
@@ -705,27 +683,26 @@ fn removed(gfid: Gfid) -> Told {
 }
 
 /// A small journal, and what stock makes of it.
-fn example() -> (Vec<Seen>, Vec<Told>) {
+fn example() -> (Vec<Record<'static>>, Vec<Told>) {
     let pipe = Link { parent: Gfid::ROOT, name: b"\xfe\x01\xff"[..].into() };
-    let rebalance = Some(Caller { uid: 0, gid: 0, pid: -3 });
     let directory = Some(FileType::Directory);
+    let hint = Renaming { from: link(b"f"), to: Link { parent: A, name: b"g"[..].into() } };
     let journal = [
-        (1, fop(Fop::CREATE, A)),
-        (1, fop(Fop::WRITE, A)),
-        (1, fop(Fop::SETXATTR, A)),
-        (1, fop(Fop::REMOVEXATTR, A)),
-        (1, fop(Fop::SETATTR, A)),
-        (1, fop(Fop::TRUNCATE, A)),
-        (1, fop(Fop::FALLOCATE, A)),
-        (1, Record { kind: Some(FileType::Fifo), at: Some(pipe.clone()), ..fop(Fop::MKNOD, B) }),
-        (1, Record { origin: Origin::Internal, ..fop(Fop::MKNOD, C) }),
-        (1, Record { kind: directory, caller: rebalance, ..fop(Fop::MKDIR, C) }),
-        (2, fop(Fop::RENAME, A)),
-        (1, fop(Fop::RENAME, A)),
-        (2, Record { kind: directory, ..fop(Fop::RENAME, C) }),
-        (1, fop(Fop::UNLINK, A)),
+        fop(Fop::CREATE, A),
+        fop(Fop::WRITE, A),
+        fop(Fop::SETXATTR, A),
+        fop(Fop::REMOVEXATTR, A),
+        fop(Fop::SETATTR, A),
+        fop(Fop::TRUNCATE, A),
+        fop(Fop::FALLOCATE, A),
+        Record { kind: Some(FileType::Fifo), at: Some(pipe.clone()), ..fop(Fop::MKNOD, B) },
+        Record { marked: true, ..fop(Fop::MKNOD, C) },
+        Record { kind: directory, origin: Origin::Rebalance, ..fop(Fop::MKDIR, C) },
+        fop(Fop::RENAME, A),
+        Record { renaming: Some(Box::new(hint)), ..fop(Fop::RENAME, A) },
+        Record { kind: directory, ..fop(Fop::RENAME, C) },
+        fop(Fop::UNLINK, A),
     ];
-    let journal = journal.map(|(pid, record)| Seen { record, client_pid: Some(pid) });
     let to = Link { parent: A, name: b"g"[..].into() };
     let moved =
         |gfid| Change::Entry { gfid, entry: Entry::Rename { old: link(b"f"), new: to.clone() } };
@@ -747,7 +724,7 @@ fn example() -> (Vec<Seen>, Vec<Told>) {
 #[test]
 fn the_rules_of_stock() {
     let (journal, stock) = example();
-    let ours = reduce(&journal, |pid| pid == 1);
+    let ours = reduce(&journal);
     assert_eq!(differ_in_order(&ours, &stock), None);
     assert_eq!(compare(&ours, &stock, |_| false).differences, [""; 0]);
 }
@@ -796,7 +773,7 @@ fn wrong(told: &Told) -> Vec<Told> {
 #[test]
 fn it_notices() {
     let (journal, stock) = example();
-    let ours = firsts(&reduce(&journal, |pid| pid == 1));
+    let ours = firsts(&reduce(&journal));
     let differ = |ours: &[Told], stock: &[Told]| {
         let unordered = !compare(ours, stock, |_| false).differences.is_empty();
         assert!(!unordered || differ_in_order(ours, stock).is_some());

@@ -7,10 +7,9 @@
 use std::collections::HashSet;
 
 use gnotify_record::{Fop, Gfid, Record};
-use smallvec::SmallVec;
 
 use crate::Change;
-use crate::rules::{self, Request, Scope};
+use crate::rules::{self, Scope};
 
 /// Makes the changes of a slice out of records. The same records from a slice's beginning on give the same changes.
 #[derive(Debug)]
@@ -45,17 +44,8 @@ impl Exporter {
 
     /// Adds to `changes` what is to be written of `record`.
     pub fn record<'r>(&mut self, record: &'r Record<'_>, changes: &mut Vec<Change<'r>>) {
-        self.add(rules::changes(record, self.scope), changes);
-    }
-
-    /// The same, by what `request` says in the place of what the record tells.
-    pub fn record_of<'r>(
-        &mut self,
-        record: &'r Record<'_>,
-        request: &Request<'r>,
-        changes: &mut Vec<Change<'r>>,
-    ) {
-        self.add(rules::changes_of(record, request, self.scope), changes);
+        let of_record = rules::changes(record, self.scope);
+        changes.extend(of_record.into_iter().filter(|change| self.is_new(change)));
     }
 
     /// A new slice begins: nothing is a repetition.
@@ -75,10 +65,6 @@ impl Exporter {
         }
         self.seen.insert(key)
     }
-
-    fn add<'r>(&mut self, of_record: SmallVec<[Change<'r>; 2]>, changes: &mut Vec<Change<'r>>) {
-        changes.extend(of_record.into_iter().filter(|change| self.is_new(change)));
-    }
 }
 
 /// What `change` may be a repetition of; `None` for a change of a name, which never is one.
@@ -97,7 +83,7 @@ pub fn class(change: &Change<'_>, scope: Scope) -> Option<Class> {
 
 #[cfg(test)]
 mod tests {
-    use gnotify_record::{ClientId, Origin};
+    use gnotify_record::{Caller, ClientId, FileType, Link, Origin, TRIGGER_SYNC, Xattr};
 
     use super::*;
 
@@ -145,6 +131,30 @@ mod tests {
         let want = [Fop::SETXATTR, Fop::REMOVEXATTR, Fop::FSETATTR, Fop::SETATTR].map(Some);
         assert_eq!(written(&mut exporter, &FOPS), [&[None], &want[..]].concat());
         assert_eq!(written(&mut exporter, &FOPS), []);
+    }
+
+    #[test]
+    fn what_asks_to_be_looked_at_again_is_written_each_time() {
+        let sync = Record {
+            gfid: Some(Gfid([1; 16])),
+            kind: Some(FileType::Regular),
+            caller: Some(Caller { uid: 0, gid: 0, pid: 1 }),
+            at: Some(Link { parent: Gfid::ROOT, name: b"f"[..].into() }),
+            xattrs: vec![Xattr { name: TRIGGER_SYNC.into(), value: None }],
+            ..Record::new(Fop::SETXATTR, Origin::Client)
+        };
+        for scope in [Scope::Stock, Scope::Extended] {
+            let mut exporter = Exporter::new(scope);
+            let mut changes = Vec::new();
+            for _ in 0..3 {
+                exporter.record(&sync, &mut changes);
+            }
+            let fops: Vec<_> = changes.iter().map(Change::fop).collect();
+            let create = Some(Fop::CREATE);
+            assert_eq!(fops, [create, None, create, create]);
+            // It is no change of the extended attributes.
+            assert_eq!(written(&mut exporter, &[Fop::SETXATTR]), [Some(Fop::SETXATTR)]);
+        }
     }
 
     #[test]

@@ -21,40 +21,8 @@ pub enum Scope {
     Extended,
 }
 
-/// What the request itself said, as far as it decides.
-#[derive(Debug, Clone, Default)]
-pub struct Request<'r> {
-    /// The hint of cluster/distribute that this brick is to record a rename: old and new name ([`read_rename_op`]).
-    pub renaming: Option<(Link<'r>, Link<'r>)>,
-    /// Where a removed name stood, from the root of the volume on (`capture-del-path`).
-    pub path: Option<&'r [u8]>,
-    /// The request is marked as another translator's (xdata `glusterfs-internal-fop`).
-    pub internal: bool,
-    /// It began in the brick, not at a client.
-    pub of_the_brick: bool,
-}
-
-impl<'r> Request<'r> {
-    /// As far as `record` tells.
-    #[must_use]
-    pub fn of(record: &'r Record<'_>) -> Request<'r> {
-        Request {
-            internal: record.origin == Origin::Internal && record.client.is_some(),
-            of_the_brick: record.client.is_none(),
-            ..Request::default()
-        }
-    }
-}
-
 /// The self-heal daemon, whose marked requests are recorded (stock: GF_CLIENT_PID_SELF_HEALD).
 const SELF_HEAL_DAEMON: i32 = -6;
-
-/// Rebalance and tiering (stock: GF_CLIENT_PID_DEFRAG, GF_CLIENT_PID_TIER_DEFRAG).
-const REBALANCE: [i32; 2] = [-3, -10];
-
-/// The size of a sharded file, and the mark of a file that tiering moved: extended attributes by their names.
-const SHARD_SIZE: &[u8] = b"trusted.glusterfs.shard.file-size";
-const TIER_LINK: &[u8] = b"trusted.tier.tier-dht.linkto";
 
 /// The changes that `record` becomes, before repetitions in a slice are left out (`export::Exporter`).
 ///
@@ -62,22 +30,14 @@ const TIER_LINK: &[u8] = b"trusted.tier.tier-dht.linkto";
 /// journal looks at the brick first and hands in what it finds as certain.
 #[must_use]
 pub fn changes<'r>(record: &'r Record<'_>, scope: Scope) -> SmallVec<[Change<'r>; 2]> {
-    changes_of(record, &Request::of(record), scope)
-}
-
-/// The same, by what `request` says in the place of what the record tells.
-#[must_use]
-pub fn changes_of<'r>(
-    record: &'r Record<'_>,
-    request: &Request<'r>,
-    scope: Scope,
-) -> SmallVec<[Change<'r>; 2]> {
-    let pid = record.caller.map_or(0, |caller| caller.pid);
-    let Some(gfid) = record.gfid.filter(|_| !REBALANCE.contains(&pid)) else {
+    let Some(gfid) = record.gfid.filter(|_| record.origin != Origin::Rebalance) else {
         return SmallVec::new();
     };
-    let rule =
-        Rule { record, request, gfid, passed_over: request.internal && pid != SELF_HEAL_DAEMON };
+    let of_self_heal = record.caller.is_some_and(|caller| caller.pid == SELF_HEAL_DAEMON);
+    let rule = Rule { record, gfid, passed_over: record.marked && !of_self_heal };
+    if record.triggers_sync() {
+        return rule.as_if_new();
+    }
     let content = match scope {
         Scope::Stock => matches!(record.fop, Fop::WRITE | Fop::TRUNCATE | Fop::FTRUNCATE),
         Scope::Extended => changes_content(record),
@@ -110,50 +70,61 @@ fn changes_content(record: &Record<'_>) -> bool {
     fops.contains(&record.fop) || effect::truncates(record.fop, record.flags)
 }
 
-struct Rule<'q, 'r, 'a> {
+struct Rule<'r, 'a> {
     record: &'r Record<'a>,
-    request: &'q Request<'r>,
     gfid: Gfid,
     /// As another translator's, where stock asks for that.
     passed_over: bool,
 }
 
-impl<'r> Rule<'_, 'r, '_> {
+impl<'r> Rule<'r, '_> {
     fn is_metadata(&self) -> bool {
         let asked = match self.record.fop {
             Fop::SETATTR => !self.passed_over && self.gfid != Gfid::SHARD_ROOT,
             Fop::FSETXATTR => !self.passed_over,
             Fop::FSETATTR | Fop::SETXATTR | Fop::REMOVEXATTR | Fop::FREMOVEXATTR => true,
-            Fop::XATTROP | Fop::FXATTROP => self.has_xattr(SHARD_SIZE),
+            Fop::XATTROP | Fop::FXATTROP => self.record.has_deciding_xattr(),
             _ => false,
         };
-        asked && !self.request.of_the_brick
+        // What has no client began in the brick. Of what a kill cut off it is not known who sent it.
+        let of_the_brick = self.record.client.is_none() && !self.record.uncertain;
+        asked && !of_the_brick
     }
 
-    fn has_xattr(&self, name: &[u8]) -> bool {
-        self.record.xattrs.iter().any(|xattr| *xattr.name == *name)
+    /// What the virtual extended attribute asks for: the inode is told of as a new one, whatever it is like.
+    fn as_if_new(&self) -> SmallVec<[Change<'r>; 2]> {
+        let gfid = self.gfid;
+        let (entry, content) = match self.record.kind {
+            Some(FileType::Directory) => (self.birth_of(0o040_755).map(Entry::Mkdir), None),
+            Some(FileType::Regular) => {
+                (self.birth_of(0o100_644).map(Entry::Create), Some(Change::Data { gfid }))
+            }
+            // Stock serves it for no other.
+            _ => (None, None),
+        };
+        entry.map(|entry| Change::Entry { gfid, entry }).into_iter().chain(content).collect()
     }
 
     fn entry(&self) -> Option<Entry<'r>> {
         if self.record.uncertain {
             return None;
         }
-        let removal = |at| Removal { at, path: self.request.path.map(Cow::Borrowed) };
+        let removal = |at| Removal { at, path: self.record.path.as_deref().map(Cow::Borrowed) };
         Some(match self.record.fop {
             Fop::CREATE => Entry::Create(self.birth()?),
             Fop::MKDIR => Entry::Mkdir(self.birth()?),
-            Fop::MKNOD if !self.passed_over || self.has_xattr(TIER_LINK) => {
+            Fop::MKNOD if !self.passed_over || self.record.has_deciding_xattr() => {
                 Entry::Mknod(self.birth()?)
             }
             Fop::SYMLINK => Entry::Symlink(self.at()?),
             Fop::LINK if !self.passed_over => Entry::Link(self.at()?),
-            Fop::RENAME if self.is_directory() || self.request.renaming.is_some() => {
+            Fop::RENAME if self.is_directory() || self.record.renaming.is_some() => {
                 Entry::Rename { old: self.at()?, new: self.to()? }
             }
             // The data lies here, and the name that moved lay elsewhere.
-            Fop::UNLINK if self.request.renaming.is_some() => {
-                let (old, new) = self.request.renaming.clone()?;
-                Entry::Rename { old, new }
+            Fop::UNLINK if self.record.renaming.is_some() => {
+                let renaming = self.record.renaming.as_ref()?;
+                Entry::Rename { old: borrow(&renaming.from), new: borrow(&renaming.to) }
             }
             Fop::UNLINK if !self.passed_over => Entry::Unlink(removal(self.at()?)),
             Fop::RMDIR => Entry::Rmdir(removal(self.at()?)),
@@ -174,8 +145,11 @@ impl<'r> Rule<'_, 'r, '_> {
     }
 
     fn birth(&self) -> Option<Birth<'r>> {
+        self.birth_of(self.record.mode? | self.record.kind.map_or(0, type_bits))
+    }
+
+    fn birth_of(&self, mode: u32) -> Option<Birth<'r>> {
         let Caller { uid, gid, .. } = self.record.caller?;
-        let mode = self.record.mode? | self.record.kind.map_or(0, type_bits);
         Some(Birth { mode, uid, gid, at: self.at()? })
     }
 
@@ -208,35 +182,6 @@ fn type_bits(kind: FileType) -> u32 {
         FileType::Fifo => 0o010_000,
         FileType::Socket => 0o140_000,
     }
-}
-
-/// Where the names of a rename hint begin, and how long stock's structure is that they are said to lie behind.
-const RENAME_OP_NAMES: usize = 40;
-const RENAME_OP_SIZE: usize = 44;
-
-/// The old and the new name in a rename hint of cluster/distribute (xdata `changelog.rename-op`): two gfids of 16 bytes,
-/// two lengths of 4 bytes, both names with a NUL each, 4 bytes that mean nothing. A client chose all of it: `None` where
-/// the lengths are not those of two names in it.
-#[must_use]
-pub fn read_rename_op(blob: &[u8]) -> Option<(Link<'_>, Link<'_>)> {
-    let gfid = |at: usize| Some(Gfid(*blob.get(at..)?.first_chunk()?));
-    let len = |at: usize| {
-        let len = i32::from_le_bytes(*blob.get(at..)?.first_chunk()?);
-        // A file's name and its NUL.
-        usize::try_from(len).ok().filter(|len| (2..=256).contains(len))
-    };
-    let (old_len, new_len) = (len(32)?, len(36)?);
-    if blob.len() != RENAME_OP_SIZE + old_len + new_len {
-        return None;
-    }
-    let name = |at: usize, len: usize| {
-        let name = blob.get(at..at + len)?.strip_suffix(b"\0")?;
-        let is_name = !name.is_empty() && !name.contains(&0) && !name.contains(&b'/');
-        is_name.then_some(Cow::Borrowed(name))
-    };
-    let old = Link { parent: gfid(0)?, name: name(RENAME_OP_NAMES, old_len)? };
-    let new = Link { parent: gfid(16)?, name: name(RENAME_OP_NAMES + old_len, new_len)? };
-    Some((old, new))
 }
 
 #[cfg(test)]

@@ -1,11 +1,16 @@
-//! A record's body, in which anything may stand: it is read or refused, and what is read comes back.
+//! A record's body, in which anything may stand: it is read or refused, and what is read comes back. So may anything
+//! in a client's rename hint.
 
 #![no_main]
 
-use gnotify_record::{Fop, codec};
+use gnotify_record::{Fop, Renaming, codec};
 use libfuzzer_sys::fuzz_target;
 
 fuzz_target!(|data: &[u8]| {
+    if let Some(Renaming { from, to }) = Renaming::from_hint(data) {
+        let is_name = |name: &[u8]| !name.is_empty() && !name.iter().any(|b| matches!(b, 0 | b'/'));
+        assert!(is_name(&from.name) && is_name(&to.name));
+    }
     let Some((fop, rest)) = data.split_first() else { return };
     let Some((tag, rest)) = rest.split_first_chunk::<4>() else { return };
     let Some((time, body)) = rest.split_first_chunk::<8>() else { return };

@@ -2,8 +2,7 @@
 
 #![allow(clippy::unwrap_used, reason = "a test fails by it")]
 
-use gnotify_record::{ClientId, HOST_FOPS, Xattr};
-use proptest::prelude::*;
+use gnotify_record::{ClientId, HOST_FOPS, Renaming, SHARD_SIZE, TIER_LINK, TRIGGER_SYNC, Xattr};
 
 use super::*;
 
@@ -32,8 +31,8 @@ fn record(fop: Fop) -> Record<'static> {
     }
 }
 
-fn hint() -> Option<(Link<'static>, Link<'static>)> {
-    Some((link(b"old"), link(b"new")))
+fn hint() -> Option<Box<Renaming<'static>>> {
+    Some(Box::new(Renaming { from: link(b"old"), to: link(b"new") }))
 }
 
 fn birth(mode: u32) -> Birth<'static> {
@@ -92,37 +91,29 @@ fn every_fop_of_a_client() {
 fn who_is_passed_over() {
     let all = HOST_FOPS.iter().map(|row| row.fop).filter(|fop| of_a_client(*fop).is_some());
     for fop in all {
-        let told = |pid: i32, request: &Request<'_>| {
+        let told = |pid: i32, marked: bool, client: Option<ClientId>| {
             let caller = Some(Caller { uid: 5, gid: 6, pid });
-            !changes_of(&Record { caller, ..record(fop) }, request, Scope::Stock).is_empty()
+            let origin = Origin::decide(pid, marked, client.is_some(), None);
+            let record = Record { caller, client, marked, origin, ..record(fop) };
+            !changes(&record, Scope::Stock).is_empty()
         };
-        let plain = Request::default();
-        let internal = Request { internal: true, ..Request::default() };
-        let of_the_brick = Request { of_the_brick: true, ..Request::default() };
+        let client = Some(ClientId(1));
         for pid in [-1, -5, -6, -8, -12, 0, 1] {
-            assert!(told(pid, &plain), "{fop} of {pid}");
+            assert!(told(pid, false, client), "{fop} of {pid}");
         }
         for pid in [-3, -10] {
-            assert!(!told(pid, &plain) && !told(pid, &internal), "{fop} of {pid}");
+            let any = told(pid, false, client) || told(pid, true, client);
+            assert!(!any, "{fop} of {pid}");
         }
         let filtered = [Fop::MKNOD, Fop::LINK, Fop::UNLINK, Fop::SETATTR, Fop::FSETXATTR];
-        assert_eq!(told(1, &internal), !filtered.contains(&fop), "{fop}, internal");
-        assert!(told(-6, &internal), "{fop}, self-heal");
+        // Of other services too, and of shards: the origin does not tell.
+        for pid in [1, 0, -1, -7, -8] {
+            assert_eq!(told(pid, true, client), !filtered.contains(&fop), "{fop}, marked, {pid}");
+        }
+        assert!(told(-6, true, client), "{fop}, self-heal");
         let metadata = matches!(of_a_client(fop), Some(Change::Metadata { .. }));
-        assert_eq!(told(1, &of_the_brick), !metadata, "{fop} of the brick");
+        assert_eq!(told(1, false, None), !metadata, "{fop} of the brick");
     }
-}
-
-#[test]
-fn what_the_record_tells_of_the_request() {
-    let request = |origin, client| {
-        let record = Record { origin, client, ..record(Fop::LINK) };
-        let Request { internal, of_the_brick, .. } = Request::of(&record);
-        (internal, of_the_brick)
-    };
-    assert_eq!(request(Origin::Client, Some(ClientId(1))), (false, false));
-    assert_eq!(request(Origin::Internal, Some(ClientId(1))), (true, false));
-    assert_eq!(request(Origin::Internal, None), (false, true));
 }
 
 #[test]
@@ -138,10 +129,9 @@ fn shards() {
     }
     let root = Record { gfid: Some(Gfid::SHARD_ROOT), ..record(Fop::SETATTR) };
     assert!(changes(&root, Scope::Stock).is_empty());
-    let mut moved = record(Fop::MKNOD);
+    let mut moved = Record { marked: true, ..record(Fop::MKNOD) };
     moved.xattrs.push(Xattr { name: TIER_LINK.into(), value: None });
-    let internal = Request { internal: true, ..Request::default() };
-    assert_eq!(changes_of(&moved, &internal, Scope::Stock).len(), 1);
+    assert_eq!(changes(&moved, Scope::Stock).len(), 1);
 }
 
 #[test]
@@ -151,35 +141,32 @@ fn renames() {
     let directory = Record { kind: Some(FileType::Directory), ..file.clone() };
     let moved =
         Change::Entry { gfid: FILE, entry: Entry::Rename { old: link(b"f"), new: link(b"g") } };
-    let hinted = Request { renaming: hint(), ..Request::default() };
     // Without the hint a file is recorded by another brick, or by none.
     assert!(changes(&file, Scope::Stock).is_empty() && changes(&file, Scope::Extended).is_empty());
+    file.renaming = hint();
     let as_told = std::slice::from_ref(&moved);
-    assert_eq!(&changes_of(&file, &hinted, Scope::Stock)[..], as_told);
+    assert_eq!(&changes(&file, Scope::Stock)[..], as_told);
     assert_eq!(&changes(&directory, Scope::Stock)[..], as_told);
     let gone = |entry: fn(Removal<'static>) -> Entry<'static>| {
         let removal = Removal { at: link(b"g"), path: None };
         Change::Entry { gfid: OTHER, entry: entry(removal) }
     };
-    let extended = changes_of(&file, &hinted, Scope::Extended);
-    assert_eq!(extended[..], [gone(Entry::Unlink), moved.clone()]);
+    assert_eq!(changes(&file, Scope::Extended)[..], [gone(Entry::Unlink), moved.clone()]);
     assert_eq!(changes(&directory, Scope::Extended)[..], [gone(Entry::Rmdir), moved]);
 }
 
 #[test]
 fn an_unlink_with_a_rename_hint_is_the_rename() {
-    let record = record(Fop::UNLINK);
-    let request = Request { renaming: hint(), internal: true, ..Request::default() };
-    let (old, new) = hint().unwrap();
-    let want = Change::Entry { gfid: FILE, entry: Entry::Rename { old, new } };
-    assert_eq!(changes_of(&record, &request, Scope::Stock)[..], [want]);
+    let record = Record { renaming: hint(), marked: true, ..record(Fop::UNLINK) };
+    let entry = Entry::Rename { old: link(b"old"), new: link(b"new") };
+    assert_eq!(changes(&record, Scope::Stock)[..], [Change::Entry { gfid: FILE, entry }]);
 }
 
 #[test]
 fn captured_paths() {
     for fop in [Fop::UNLINK, Fop::RMDIR] {
-        let (record, request) = (record(fop), Request { path: Some(b"d/f"), ..Request::default() });
-        match &changes_of(&record, &request, Scope::Stock)[..] {
+        let record = Record { path: Some(b"d/f"[..].into()), ..record(fop) };
+        match &changes(&record, Scope::Stock)[..] {
             [Change::Entry { entry: Entry::Unlink(removal) | Entry::Rmdir(removal), .. }] => {
                 assert_eq!(removal.path.as_deref(), Some(&b"d/f"[..]));
             }
@@ -191,10 +178,37 @@ fn captured_paths() {
 #[test]
 fn what_is_uncertain() {
     for row in HOST_FOPS {
-        let record = Record { uncertain: true, ..record(row.fop) };
+        // As recovery makes it.
+        let record = Record { uncertain: true, client: None, caller: None, ..record(row.fop) };
         let want = of_a_client(row.fop).filter(|change| !matches!(change, Change::Entry { .. }));
         assert_eq!(changes(&record, Scope::Stock).to_vec(), Vec::from_iter(want), "{}", row.name);
     }
+}
+
+#[test]
+fn what_asks_to_be_looked_at_again_is_told_of_as_new() {
+    // No client is asked for, nor the mark.
+    let mut file = Record { client: None, marked: true, ..record(Fop::SETXATTR) };
+    file.xattrs.push(Xattr { name: TRIGGER_SYNC.into(), value: None });
+    let directory = Record { kind: Some(FileType::Directory), ..file.clone() };
+    let fifo = Record { kind: Some(FileType::Fifo), ..file.clone() };
+    let of_rebalance = Record { origin: Origin::Rebalance, ..file.clone() };
+    let nowhere = |record: &Record<'static>| Record { at: None, ..record.clone() };
+    let entry = |entry| Change::Entry { gfid: FILE, entry };
+    let anew = [entry(Entry::Create(birth(33188))), Change::Data { gfid: FILE }];
+    let made = [entry(Entry::Mkdir(birth(16877)))];
+    for scope in [Scope::Stock, Scope::Extended] {
+        assert_eq!(changes(&file, scope)[..], anew);
+        assert_eq!(changes(&nowhere(&file), scope)[..], anew[1..]);
+        assert_eq!(changes(&directory, scope)[..], made);
+        for nothing in [&nowhere(&directory), &fifo, &of_rebalance] {
+            assert_eq!(changes(nothing, scope)[..], []);
+        }
+    }
+    // Through an open file it is an attribute like others.
+    let opened = Record { fop: Fop::FSETXATTR, client: Some(ClientId(1)), marked: false, ..file };
+    let metadata = Change::Metadata { gfid: FILE, fop: Fop::FSETXATTR };
+    assert_eq!(changes(&opened, Scope::Stock)[..], [metadata]);
 }
 
 #[test]
@@ -202,44 +216,4 @@ fn an_open_that_truncates_is_told_of_in_the_extended_scope() {
     let record = Record { flags: Some(0o1002), ..record(Fop::OPEN) };
     assert!(changes(&record, Scope::Stock).is_empty());
     assert_eq!(changes(&record, Scope::Extended)[..], [Change::Data { gfid: FILE }]);
-}
-
-/// As cluster/distribute makes it.
-fn rename_op(old: &[u8], new: &[u8]) -> Vec<u8> {
-    let mut blob = [FILE.0, OTHER.0].concat();
-    blob.extend((old.len() as i32 + 1).to_le_bytes());
-    blob.extend((new.len() as i32 + 1).to_le_bytes());
-    blob.extend([old, b"\0", new, b"\0", &[0; 4]].concat());
-    blob
-}
-
-#[test]
-fn d24_a_rename_hint_is_read_by_checked_lengths() {
-    let blob = rename_op(b"from", b"to");
-    let old = Link { parent: FILE, name: b"from"[..].into() };
-    let new = Link { parent: OTHER, name: b"to"[..].into() };
-    assert_eq!(read_rename_op(&blob), Some((old, new)));
-    for end in 0..blob.len() {
-        assert_eq!(read_rename_op(&blob[..end]), None);
-    }
-    for lengths in [[0, 8], [-1, 9], [4, 4], [5, 4], [i32::MAX, 3], [5, i32::MIN], [8, 0], [6, 2]] {
-        let mut wrong = blob.clone();
-        wrong[32..36].copy_from_slice(&lengths[0].to_le_bytes());
-        wrong[36..40].copy_from_slice(&lengths[1].to_le_bytes());
-        assert_eq!(read_rename_op(&wrong), None, "{lengths:?}");
-    }
-    for wrong in [rename_op(b"", b"to"), rename_op(b"a/b", b"to"), rename_op(b"a\0b", b"to")] {
-        assert_eq!(read_rename_op(&wrong), None);
-    }
-}
-
-proptest! {
-    #[test]
-    fn any_blob_is_read_without_a_panic(mut blob in prop::collection::vec(any::<u8>(), 0..80), lengths in any::<[u8; 2]>()) {
-        let _ = read_rename_op(&blob);
-        if blob.len() > 40 {
-            blob[32..40].copy_from_slice(&[lengths[0], 0, 0, 0, lengths[1], 0, 0, 0]);
-            let _ = read_rename_op(&blob);
-        }
-    }
 }
