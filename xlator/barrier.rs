@@ -249,7 +249,7 @@ mod tests {
     }
 
     #[test]
-    fn a_barrier_that_is_forgotten_is_lifted_by_itself() {
+    fn d34_a_barrier_that_is_forgotten_is_lifted_by_itself() {
         let (dir, barrier) = (tempfile::tempdir().unwrap(), Arc::new(Barrier::default()));
         let (told, tell) = std::sync::mpsc::channel();
         let soon = Duration::from_millis(30);

@@ -59,7 +59,7 @@ fn nobody_wants_what_nobody_selected() {
 
 /// 3000 events for a consumer that does not read, four threads that send, and one that reads meanwhile.
 #[test]
-fn a_consumer_that_stops_hears_each_event_once_and_in_order() {
+fn d5_a_consumer_that_stops_hears_each_event_once_and_in_order() {
     const THREADS: u32 = 4;
     const EACH: u32 = 750;
     let brick = Brick::open();

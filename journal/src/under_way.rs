@@ -124,7 +124,7 @@ mod tests {
     }
 
     #[test]
-    fn a_drain_waits_for_what_began_before_and_not_for_what_begins() {
+    fn d34_a_drain_waits_for_what_began_before_and_at_most_so_long() {
         let fops = UnderWay::new();
         assert!(fops.drain(soon()), "nothing is under way");
         let before = fops.enter();

@@ -16,6 +16,7 @@ One command a line, words separated by blanks. Each answers with a line
   fchmod FD MODE           fchown FD UID GID
   fsetxattr FD NAME VALUE                        fremovexattr FD NAME
   setfsuid UID             setfsgid GID
+  ipc NUMBER KEY HEX       one value in its xdata, in hexadecimal digits
 
 MODE is octal, FLAGS, DEV and the rest are decimal.
 """
@@ -26,6 +27,13 @@ from ctypes import POINTER, byref, c_char_p, c_int, c_int64, c_size_t, c_uint, c
 
 LOG_INFO = 7
 api = ctypes.CDLL("libgfapi.so.0", use_errno=True)
+
+
+host = ctypes.CDLL("libglusterfs.so.0")
+dict_new = host.dict_new
+dict_new.restype = c_void_p
+dict_set_static_bin = host.dict_set_static_bin
+dict_set_static_bin.argtypes = c_void_p, c_char_p, c_char_p, c_size_t
 
 
 def function(name, result, *arguments):
@@ -106,6 +114,13 @@ def perform(verb, words):
         source, off_in, target, off_out, length = words
         return f(fds[source], byref(c_int64(int(off_in))), fds[target],
                  byref(c_int64(int(off_out))), int(length), 0, None, None, None)
+    if verb == "ipc":
+        number, key, digits = words
+        content = bytes.fromhex(digits)
+        xdata = dict_new()
+        assert dict_set_static_bin(xdata, key.encode(), content, len(content)) == 0
+        return function("ipc", c_int, c_void_p, c_int, c_void_p, c_void_p)(
+            fs, int(number), xdata, None)
     raise AssertionError(f"unknown command: {verb}")
 
 

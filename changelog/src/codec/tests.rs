@@ -118,6 +118,16 @@ fn the_bytes_of_stock() {
 }
 
 #[test]
+fn d25_the_longest_numbers_have_room() {
+    let birth = Birth { mode: u32::MAX, uid: u32::MAX, gid: u32::MAX, at: link(&[b'x'; 255]) };
+    let change = Change::Entry { gfid: FILE, entry: Entry::Create(birth) };
+    let file = file(&[change.clone(), Change::Data { gfid: FILE }], Encoding::Ascii);
+    let numbers = b"\x0023\x004294967295\x004294967295\x004294967295\0";
+    assert!(file.windows(numbers.len()).any(|bytes| bytes == numbers));
+    assert_eq!(read(&file).0, [change, Change::Data { gfid: FILE }]);
+}
+
+#[test]
 fn the_binary_bytes_of_stock() {
     let removal = Removal { at: link(b"bf"), path: Some(b"bf"[..].into()) };
     let mut got = Vec::new();
@@ -155,7 +165,7 @@ fn a_nul_ends_a_name() {
 }
 
 #[test]
-fn what_is_no_record_is_refused_where_it_stands() {
+fn d22_what_is_no_record_is_refused_where_it_stands() {
     let good = file(&[Change::Data { gfid: FILE }], Encoding::Ascii);
     let gfid = FILE.to_string();
     let cases = [
@@ -229,7 +239,7 @@ proptest! {
     }
 
     #[test]
-    fn a_cut_file_gives_all_before_the_cut(all in vec(changes(), 1..8), at in any::<prop::sample::Index>()) {
+    fn d22_a_cut_file_gives_all_before_the_cut(all in vec(changes(), 1..8), at in any::<prop::sample::Index>()) {
         for encoding in ENCODINGS {
             let whole = file(&all, encoding);
             let cut = &whole[..at.index(whole.len())];

@@ -91,7 +91,7 @@ fn structure(kind: u32) -> Vec<u8> {
 }
 
 #[test]
-fn only_a_whole_structure_of_one_type_is_an_event() {
+fn d23_only_a_whole_structure_of_one_type_is_an_event() {
     let kinds: Vec<u32> = (0..64).chain([1 << 5, 1 << 31, u32::MAX]).collect();
     for kind in kinds {
         let known = [2, 4, 8, 16].contains(&kind);

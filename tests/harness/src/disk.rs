@@ -25,7 +25,10 @@ const SPARE: u64 = 8;
 
 impl Disk {
     /// Makes the file system and mounts it on `at`, a new directory. It goes with the sandbox.
-    pub(crate) fn make(self, at: &Path) {
+    ///
+    /// # Panics
+    /// When it cannot be made.
+    pub fn make(self, at: &Path) {
         make_dir(at);
         let (mkfs, size) = match self {
             Disk::Directory => return,
