@@ -15,7 +15,6 @@ mod origin;
 mod record;
 mod renaming;
 mod slice_mark;
-mod trigger_sync;
 pub mod varint;
 
 pub use deciding_xattr::{SHARD_SIZE, TIER_LINK, TRIGGER_SYNC};
@@ -27,4 +26,3 @@ pub use record::{
 };
 pub use renaming::Renaming;
 pub use slice_mark::SliceMark;
-pub use trigger_sync::TRIGGER_SYNC;

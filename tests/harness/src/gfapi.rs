@@ -8,7 +8,7 @@ use crate::sandbox::Sandbox;
 use crate::tool::tool;
 use crate::volfile::Volfile;
 
-/// A gfapi client of a brick. Each [`Gfapi::run`] is a new one.
+/// A gfapi client of a brick or of a volume. Each [`Gfapi::run`] is a new one.
 #[derive(Clone, Debug)]
 pub struct Gfapi {
     volfile: PathBuf,
@@ -22,6 +22,13 @@ impl Gfapi {
             .fill("SOCKET", socket.to_string_lossy())
             .write(sandbox.path(format!("gfapi-{stem}.vol")));
         Gfapi { volfile, log: sandbox.log(&format!("gfapi-{stem}")) }
+    }
+
+    /// A client of a volume, by the graph that glusterd has for its mounts.
+    pub(crate) fn of_volume(sandbox: &Sandbox, volume: &str) -> Gfapi {
+        let dir = Path::new("/var/lib/glusterd/vols").join(volume);
+        let volfile = dir.join(format!("trusted-{volume}.tcp-fuse.vol"));
+        Gfapi { volfile, log: sandbox.log(&format!("gfapi-{volume}")) }
     }
 
     /// Runs the commands in order and returns each one's result, or its errno.

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use rustix::process::{Pid, Signal, kill_process, test_kill_process};
 
 use crate::daemon::Daemon;
+use crate::gfapi::Gfapi;
 use crate::mount::{Mount, MountSpec};
 use crate::plugin::plugin;
 use crate::sandbox::Sandbox;
@@ -75,13 +76,20 @@ impl Glusterd {
         let dir = self.sandbox.path("bricks");
         std::fs::create_dir_all(&dir).unwrap_or_else(|e| panic!("{}: {e}", dir.display()));
         let dirs: Vec<_> = (1..=bricks).map(|k| dir.join(format!("{volume}-{k}"))).collect();
-        let names: Vec<_> = dirs.iter().map(|d| format!("{ADDRESS}:{}", d.display())).collect();
-        let mut args = vec!["volume", "create", volume];
-        args.extend(layout);
-        args.extend(names.iter().map(String::as_str));
-        args.push("force"); // the bricks are on the root file system
-        self.gluster(&args);
+        self.with_bricks(&["volume", "create", volume], layout, &dirs);
         dirs
+    }
+
+    /// Adds bricks on these directories to a volume, with words such as `["replica", "3"]`.
+    pub fn add_bricks(&self, volume: &str, layout: &[&str], dirs: &[PathBuf]) {
+        self.with_bricks(&["volume", "add-brick", volume], layout, dirs);
+    }
+
+    fn with_bricks(&self, command: &[&str], layout: &[&str], dirs: &[PathBuf]) {
+        let names: Vec<_> = dirs.iter().map(|d| format!("{ADDRESS}:{}", d.display())).collect();
+        let names: Vec<_> = names.iter().map(String::as_str).collect();
+        // The bricks are on the root file system.
+        self.gluster(&[command, layout, &names, &["force"]].concat());
     }
 
     /// Starts a volume; returns when its bricks are up.
@@ -147,6 +155,11 @@ impl Glusterd {
     /// A mount that is not started yet.
     pub fn mount_spec(&self, volume: &str, name: &str) -> MountSpec {
         MountSpec::of_volume(&self.sandbox, name, ADDRESS, volume)
+    }
+
+    /// A gfapi client of a volume as it is now.
+    pub fn gfapi(&self, volume: &str) -> Gfapi {
+        Gfapi::of_volume(&self.sandbox, volume)
     }
 
     /// Waits until every brick of a volume is online.

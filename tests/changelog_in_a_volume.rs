@@ -1,0 +1,160 @@
+//! Volumes of glusterd's with gnotify in the place of features/changelog record what stock ones record.
+//!
+//! In one node there are two volumes of the same layout, one with the stock object in its bricks and one with ours, and
+//! the same is done to both. Then, brick by brick, their changelogs say the same: each change of a name, in order
+//! where one client alone worked, and for each inode the first change of content, of attributes and of extended
+//! attributes. (Later ones are repetitions, which depend on where slices end.) Inodes are named by where they were born,
+//! because each volume has gfids of its own.
+//!
+//! `GNOTIFY_SEED` repeats a run, `GNOTIFY_ROUNDS` makes the long ones longer.
+//!
+//! Known defects of stock that are allowed for, and nothing else:
+//!
+//! - S3: the mode of a create or mkdir is the one that was asked for.
+//! - S6: the rename of a name onto itself, which changes nothing, is recorded.
+
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+
+mod brick_changelog;
+mod volume_pair;
+
+use std::fs::{self, OpenOptions};
+use std::os::unix::fs::{FileExt, MetadataExt, PermissionsExt, lchown, symlink};
+use std::path::Path;
+
+use gnotify_harness::rustix::fs as unix;
+use gnotify_harness::{
+    Gfapi, Random, Sandbox, host_test, make_directories, rounds, run, seed, tool, wait_for,
+    work_on_mount, work_through_gfapi,
+};
+use volume_pair::{Order, Pair};
+
+/// Every kind of change, as an administrator's day has them. Names are many enough that some renames cross bricks.
+fn script(root: &Path) {
+    let at = |name: &str| root.join(name);
+    fs::create_dir_all(at("a/b/c")).unwrap();
+    for number in 0..12 {
+        let (old, new) = (at(&format!("a/f{number}")), at(&format!("a/b/g{number}")));
+        fs::write(&old, "first").unwrap();
+        fs::rename(&old, &new).unwrap();
+        let file = OpenOptions::new().append(true).open(&new).unwrap();
+        file.write_at(b"more", 5).unwrap();
+    }
+    let (one, two) = (at("a/b/g0"), at("a/b/g1"));
+    fs::set_permissions(&one, fs::Permissions::from_mode(0o640)).unwrap();
+    lchown(&one, Some(5), Some(6)).unwrap();
+    unix::lsetxattr(&two, "user.colour", b"blue", unix::XattrFlags::empty()).unwrap();
+    unix::lremovexattr(&two, "user.colour").unwrap();
+    OpenOptions::new().write(true).open(&two).unwrap().set_len(3).unwrap();
+    fs::hard_link(&one, at("a/another")).unwrap();
+    symlink("b/g0", at("a/symbolic")).unwrap();
+    let (fifo, mode) = (unix::FileType::Fifo, unix::Mode::from_raw_mode(0o600));
+    unix::mknodat(unix::CWD, at("a/fifo"), fifo, mode, 0).unwrap();
+    // One takes the place of another.
+    fs::rename(at("a/b/g2"), at("a/b/g3")).unwrap();
+    fs::rename(at("a/b"), at("moved")).unwrap();
+    fs::write(at("moved/c/below"), "x").unwrap();
+    fs::write(at("moved/g4"), "truncated and written").unwrap();
+    for name in ["a/another", "a/symbolic", "a/fifo", "moved/g0", "moved/g5", "moved/c/below"] {
+        fs::remove_file(at(name)).unwrap();
+    }
+    fs::remove_dir(at("moved/c")).unwrap();
+    fs::remove_dir(at("a")).unwrap();
+}
+
+fn through_gfapi(gfapi: &Gfapi) {
+    gfapi.run(&[
+        &["mkdir", "/api", "2755"],
+        &["creat", "fd", "/api/file", "2", "644"],
+        &["write", "fd", "0", "text"],
+        &["ftruncate", "fd", "2"],
+        &["fchmod", "fd", "600"],
+        &["fsetxattr", "fd", "trusted.shape", "round"],
+        &["fremovexattr", "fd", "trusted.shape"],
+        &["symlink", "file", "/api/symbolic"],
+        &["link", "/api/file", "/api/second"],
+        &["rename", "/api/second", "/api/third"],
+        &["unlink", "/api/symbolic"],
+        &["mkdir", "/api/deeper", "755"],
+        &["rmdir", "/api/deeper"],
+        &["truncate", "/api/file", "1"],
+        &["close", "fd"],
+    ]);
+}
+
+/// The script and random calls, through a mount and gfapi, on both volumes.
+fn work(pair: &Pair, calls: u64) {
+    let seed = seed();
+    for volume in pair.volumes() {
+        let mount = pair.mount(volume, volume);
+        script(mount.path());
+        through_gfapi(&pair.node.gfapi(volume));
+        let mut random = Random::seeded(seed);
+        make_directories(mount.path());
+        for round in 0..2 {
+            work_on_mount(mount.path(), &mut random, calls);
+            let gfapi = pair.node.gfapi(volume);
+            work_through_gfapi(&gfapi, &format!("api{round}"), &mut random, calls / 2);
+        }
+    }
+}
+
+fn layout(t: &Sandbox, layout: &[&str], bricks: usize, options: &[(&str, &str)], calls: u64) {
+    let pair = Pair::start(t, layout, bricks, options);
+    work(&pair, calls);
+    pair.assert_alike(Order::Kept);
+}
+
+host_test!(two_distributed_bricks, |t| {
+    layout(t, &[], 2, &[("changelog.capture-del-path", "on")], 400);
+});
+host_test!(two_times_two_replicas, |t| layout(t, &["replica", "2"], 4, &[], 200));
+host_test!(dispersed_over_three, |t| layout(t, &["disperse", "3", "redundancy", "1"], 3, &[], 200));
+
+host_test!(
+    #[ignore = "long: make test-long"]
+    each_layout_for_long,
+    |t| {
+        let pair = Pair::start(t, &["replica", "2"], 4, &[("changelog.capture-del-path", "on")]);
+        work(&pair, 300 * rounds(5));
+        pair.assert_alike(Order::Kept);
+    }
+);
+
+host_test!(a_sharded_file_comes_and_goes, |t| {
+    let options = [("features.shard", "on"), ("features.shard-block-size", "4MB")];
+    let pair = Pair::start(t, &[], 2, &options);
+    for volume in pair.volumes() {
+        let mount = pair.mount(volume, volume);
+        let big = mount.path().join("big");
+        run(tool("dd")
+            .args(["if=/dev/zero", "bs=1M", "count=10", "status=none"])
+            .arg(format!("of={}", big.display())));
+        assert_eq!(fs::metadata(&big).unwrap().len(), 10 << 20);
+        let shards = || {
+            pair.bricks(volume).iter().map(|brick| files_in(&brick.join(".shard"))).sum::<usize>()
+        };
+        assert_eq!(shards(), 2, "what is behind the first 4 MiB");
+        fs::rename(&big, mount.path().join("bigger")).unwrap();
+        OpenOptions::new()
+            .write(true)
+            .open(mount.path().join("bigger"))
+            .unwrap()
+            .set_len(6 << 20)
+            .unwrap();
+        fs::remove_file(mount.path().join("bigger")).unwrap();
+        wait_for("the shards to be removed in the background", || shards() == 0);
+    }
+    pair.assert_alike(Order::Any);
+});
+
+/// Regular files in a directory and below it.
+fn files_in(dir: &Path) -> usize {
+    let entries = fs::read_dir(dir).into_iter().flatten().flatten();
+    let count = |path: &Path| match fs::symlink_metadata(path) {
+        Ok(meta) if meta.is_dir() => files_in(path),
+        Ok(meta) => usize::from(meta.is_file() && meta.nlink() > 0),
+        Err(_) => 0,
+    };
+    entries.map(|entry| count(&entry.path())).sum()
+}
