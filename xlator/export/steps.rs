@@ -134,6 +134,10 @@ impl Exporting {
 
     /// Takes over what is asked now.
     pub(super) fn set(&mut self, settings: Settings, wanted: Option<u64>) {
+        if wanted.is_some() && wanted != self.wanted {
+            // The end that was asked for may have been read already, and have come too early.
+            self.beginning.journal.end_slice();
+        }
         self.wanted = wanted;
         self.settings.rollover = settings.rollover;
         self.settings.retention = settings.retention;
@@ -147,17 +151,16 @@ impl Exporting {
         self.coming = other.then_some(settings);
     }
 
-    /// Does what there is to do.
-    pub(super) fn run(&mut self) -> Result<(), Failure> {
+    /// Does a part of what there is to do. False: that was all. Who calls again sees to it that nothing waits for an end
+    /// of the load.
+    pub(super) fn run(&mut self) -> Result<bool, Failure> {
         if self.writer.is_none() {
             self.begin()?;
         }
-        loop {
-            self.write()?;
-            if !self.read()? {
-                break;
-            }
-        }
+        // What is left of a step that failed comes first.
+        self.write()?;
+        let more = self.read()?;
+        self.write()?;
         if self.began.elapsed() >= self.settings.rollover {
             let live = self.writer.as_ref().map_or(0, Writer::live_len);
             if live == 0 {
@@ -168,7 +171,7 @@ impl Exporting {
                 self.beginning.journal.end_slice();
             }
         }
-        Ok(())
+        Ok(more)
     }
 
     /// Finishes the last slice: the changelog is switched off.
@@ -376,9 +379,7 @@ impl Exporting {
         } else {
             self.note_place()?;
         }
-        if wanted {
-            self.finished = Some(seq);
-        }
+        self.finished = Some(seq);
         Ok(())
     }
 
