@@ -40,7 +40,12 @@ pub(crate) struct Pair {
 
 impl Pair {
     /// Makes and starts them, with the changelog on.
-    pub(crate) fn start(t: &Sandbox, layout: &[&str], bricks: usize, options: &[(&str, &str)]) -> Pair {
+    pub(crate) fn start(
+        t: &Sandbox,
+        layout: &[&str],
+        bricks: usize,
+        options: &[(&str, &str)],
+    ) -> Pair {
         let node = t.glusterd();
         let stock_object = t.stock_object("features/changelog.so");
         let mut pair = Pair { node, stock_object, bricks: HashMap::new() };
@@ -256,4 +261,3 @@ fn asked(birth: &Birth<'_>, change: &Change<'_>) -> u32 {
         _ => birth.mode,
     }
 }
-
