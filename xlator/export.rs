@@ -254,19 +254,22 @@ impl Worker<'_> {
             }
             let settings = lock(&self.shared.settings).clone();
             exporting.set(settings, wanted);
-            let done = exporting.run().and_then(|()| match end {
-                Some(End::Last) => exporting.finish(),
-                _ => Ok(()),
+            let done = exporting.run().and_then(|more| match end {
+                Some(End::Last) if !more => exporting.finish().map(|()| false),
+                _ => Ok(more),
             });
             self.publish(&mut exporting);
             let pause = match done {
-                Ok(()) if end.is_some() => return,
-                Ok(()) => {
+                Ok(false) if end.is_some() => return,
+                Ok(more) => {
                     if mem::take(&mut self.failing) {
                         log(
                             Level::Info,
                             "changelog: it can be written again; nothing of it is lost",
                         );
+                    }
+                    if more {
+                        continue;
                     }
                     exporting.idle()
                 }

@@ -163,17 +163,16 @@ impl Exporting {
         self.coming = other.then_some(settings);
     }
 
-    /// Does what there is to do.
-    pub(super) fn run(&mut self) -> Result<(), Failure> {
+    /// Does a part of what there is to do. False: that was all. Who calls again sees to it that nothing waits for an end
+    /// of the load.
+    pub(super) fn run(&mut self) -> Result<bool, Failure> {
         if self.writer.is_none() {
             self.begin()?;
         }
-        loop {
-            self.write()?;
-            if !self.read()? {
-                break;
-            }
-        }
+        // What is left of a step that failed comes first.
+        self.write()?;
+        let more = self.read()?;
+        self.write()?;
         if self.began.elapsed() >= self.settings.rollover {
             let live = self.writer.as_ref().map_or(0, Writer::live_len);
             if live == 0 {
@@ -184,7 +183,7 @@ impl Exporting {
                 self.beginning.journal.end_slice();
             }
         }
-        Ok(())
+        Ok(more)
     }
 
     /// Finishes the last slice: the changelog is switched off.
@@ -404,9 +403,7 @@ impl Exporting {
             Some(live) if live > 0 || wanted => self.roll()?,
             Some(_) => self.note_place()?,
         }
-        if wanted {
-            self.finished = Some(seq);
-        }
+        self.finished = Some(seq);
         Ok(())
     }
 

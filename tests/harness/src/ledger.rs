@@ -6,8 +6,8 @@ use std::fs;
 use std::io;
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
 
 use serde_json::Value;
@@ -21,8 +21,11 @@ pub struct Load {
     stop: Arc<AtomicBool>,
     /// Files whose life is over.
     lives: Arc<AtomicUsize>,
+    answered: Answered,
     threads: Vec<JoinHandle<Ledger>>,
 }
+
+type Answered = Arc<Mutex<Vec<(&'static str, String)>>>;
 
 /// What was answered, and the first error of each thread.
 #[derive(Debug, Default)]
@@ -38,15 +41,17 @@ impl Load {
     pub fn start(dir: &Path, threads: usize, tag: &str) -> Load {
         let stop = Arc::new(AtomicBool::new(false));
         let lives = Arc::new(AtomicUsize::new(0));
+        let answered = Answered::default();
         let work = |number: usize| {
             let (stop, lives, dir) = (Arc::clone(&stop), Arc::clone(&lives), dir.to_owned());
+            let answered = Arc::clone(&answered);
             let tag = format!("{tag}-{number}");
             std::thread::spawn(move || {
                 let mut ledger = Ledger::default();
                 let mut turn = 0;
                 while !stop.load(Ordering::Relaxed) {
                     turn += 1;
-                    if let Err(error) = ledger.work(&dir, &format!("{tag}-{turn}")) {
+                    if let Err(error) = ledger.work(&dir, &format!("{tag}-{turn}"), &answered) {
                         ledger.errors.push(error);
                         break;
                     }
@@ -56,7 +61,7 @@ impl Load {
             })
         };
         let threads = (0..threads).map(work).collect();
-        Load { stop, lives, threads }
+        Load { stop, lives, answered, threads }
     }
 
     /// Waits until it has done something worth looking at: so many files have come and gone, or every thread has
@@ -65,6 +70,20 @@ impl Load {
         wait_for("the load to do something", || {
             self.lives.load(Ordering::Relaxed) >= files || self.has_ended()
         });
+    }
+
+    /// How many files have come and gone.
+    pub fn lives(&self) -> usize {
+        self.lives.load(Ordering::Relaxed)
+    }
+
+    /// Fop and name of what was answered so far.
+    ///
+    /// # Panics
+    /// When a thread has.
+    pub fn answered(&self) -> Vec<(&'static str, String)> {
+        let Ok(answered) = self.answered.lock() else { panic!("a thread of the load panicked") };
+        answered.clone()
     }
 
     /// Whether every thread has met an error.
@@ -90,22 +109,24 @@ impl Load {
 
 impl Ledger {
     /// The life of one file.
-    fn work(&mut self, dir: &Path, name: &str) -> io::Result<()> {
+    fn work(&mut self, dir: &Path, name: &str, answered: &Answered) -> io::Result<()> {
         let at = |name: &str| -> PathBuf { dir.join(name) };
+        let mut note = |fop, at: &str| {
+            self.done.push((fop, at.to_owned(), name.to_owned()));
+            if let Ok(mut answered) = answered.lock() {
+                answered.push((fop, at.to_owned()));
+            }
+        };
         let file = fs::File::create_new(at(name))?;
-        self.note("CREATE", name, name);
+        note("CREATE", name);
         file.write_all_at(name.as_bytes(), 0)?;
-        self.note("WRITE", name, name);
+        note("WRITE", name);
         let moved = format!("{name}-moved");
         fs::rename(at(name), at(&moved))?;
-        self.note("RENAME", name, name);
+        note("RENAME", name);
         fs::remove_file(at(&moved))?;
-        self.note("UNLINK", &moved, name);
+        note("UNLINK", &moved);
         Ok(())
-    }
-
-    fn note(&mut self, fop: &'static str, name: &str, created: &str) {
-        self.done.push((fop, name.to_owned(), created.to_owned()));
     }
 
     /// Fails unless each answered call has its record in `journal`.
