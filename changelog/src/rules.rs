@@ -38,10 +38,12 @@ impl<'r> Request<'r> {
     /// As far as `record` tells.
     #[must_use]
     pub fn of(record: &'r Record<'_>) -> Request<'r> {
+        let renaming = record.renaming.as_deref();
         Request {
+            renaming: renaming.map(|renaming| (borrow(&renaming.from), borrow(&renaming.to))),
+            path: record.path.as_deref(),
             internal: record.origin == Origin::Internal && record.client.is_some(),
             of_the_brick: record.client.is_none(),
-            ..Request::default()
         }
     }
 }

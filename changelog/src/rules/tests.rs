@@ -2,7 +2,7 @@
 
 #![allow(clippy::unwrap_used, reason = "a test fails by it")]
 
-use gnotify_record::{ClientId, HOST_FOPS, Xattr};
+use gnotify_record::{ClientId, HOST_FOPS, Renaming, Xattr};
 use proptest::prelude::*;
 
 use super::*;
@@ -123,6 +123,13 @@ fn what_the_record_tells_of_the_request() {
     assert_eq!(request(Origin::Client, Some(ClientId(1))), (false, false));
     assert_eq!(request(Origin::Internal, Some(ClientId(1))), (true, false));
     assert_eq!(request(Origin::Internal, None), (false, true));
+
+    let mut record = record(Fop::UNLINK);
+    let (old, new) = hint().unwrap();
+    record.renaming = Some(Box::new(Renaming { from: old.clone(), to: new.clone() }));
+    record.path = Some(b"d/f".into());
+    let Request { renaming, path, .. } = Request::of(&record);
+    assert_eq!((renaming, path), (Some((old, new)), Some(&b"d/f"[..])));
 }
 
 #[test]
