@@ -7,13 +7,15 @@ use std::fs::{self, File};
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Stdio};
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use gnotify_changelog::codec::Reader;
 use gnotify_changelog::htime::{self, Item};
 use gnotify_changelog::layout::Layout;
 use gnotify_changelog::{Change, Entry, text};
-use gnotify_harness::{Brick, Mount, MountSpec, Sandbox, Volfile, run, tool, try_run, wait_for};
+use gnotify_harness::{
+    Brick, Mount, MountSpec, PATIENCE, Sandbox, Volfile, run, tool, try_run, wait_for,
+};
 use gnotify_record::{Fop, Gfid, Link};
 
 pub(crate) fn layout(brick: &Brick) -> Layout {
@@ -63,6 +65,20 @@ pub(crate) fn created_in(layout: &Layout) -> Vec<String> {
 
 pub(crate) fn created(brick: &Brick) -> Vec<String> {
     created_in(&layout(brick))
+}
+
+/// That these were created, each recorded once, in order. A slice that is on its way from the live one into the index
+/// is in neither for a moment, so it is looked again.
+pub(crate) fn assert_created_in(layout: &Layout, names: &[String]) {
+    let start = Instant::now();
+    while created_in(layout) != names && start.elapsed() < PATIENCE / 4 {
+        std::thread::sleep(Duration::from_millis(50));
+    }
+    assert_eq!(created_in(layout), names);
+}
+
+pub(crate) fn assert_created(brick: &Brick, names: &[String]) {
+    assert_created_in(&layout(brick), names);
 }
 
 /// Waits until so many creates are recorded.
