@@ -83,7 +83,6 @@ host_test!(stock_goes_on_and_back, |t| {
             t.install_as(&stock, &["features/changelog.so"]);
         }
         brick.start();
-        let by = if round % 2 == 0 { "gnotify" } else { "stock" };
         if round == 1 {
             // What gnotify left in its live slice is in a dated file, but stock does not index that (D1).
             names.truncate(names.len() - 10);
