@@ -288,7 +288,10 @@ host_test!(d17_a_spell_without_a_changelog_is_a_hole, |t| {
     // (The library lets an end that is not 20 s behind what is known pass for known.)
     let part = history(t, &brick, begin(before), last + 60);
     assert_eq!((part.result, part.actual_end), (1, hole.start), "a part");
-    assert!(part.slices.iter().all(|(ts, _)| *ts <= hole.start), "and nothing from behind the hole");
+    assert!(
+        part.slices.iter().all(|(ts, _)| *ts <= hole.start),
+        "and nothing from behind the hole"
+    );
     assert_eq!(result(hole.end - 1, last), -2, "from within the hole");
     assert_eq!(result(hole.end, last), 0, "after");
 });
