@@ -3,19 +3,21 @@
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
-use std::fs::{self, File};
+mod brick_changelog;
+
+use std::fs;
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
 
-use gnotify_changelog::codec::Reader;
-use gnotify_changelog::htime::{self, Item};
 use gnotify_changelog::layout::{self, Layout};
 use gnotify_changelog::storage::Disk;
 use gnotify_changelog::writer::{Settings, Since, Started, Writer};
 use gnotify_changelog::{Birth, Change, Encoding, Entry, Removal, retention, text};
-use gnotify_harness::{Brick, Mount, MountSpec, Sandbox, Volfile, host_test, run, tool, wait_for};
+use gnotify_harness::{Brick, Sandbox, Volfile, host_test, wait_for};
 use gnotify_record::{Fop, Gfid, Link};
+
+use brick_changelog::{History, distributing_mount, history_of, lines, our_history, our_lines};
 
 /// A brick with the stock changelog and nothing of gnotify's.
 const GRAPH: &str = "
@@ -63,84 +65,8 @@ fn stock(t: &Sandbox, name: &str, encoding: &str, rollover: u32) -> Brick {
     t.brick(name).graph(graph).start()
 }
 
-/// A mount whose client distributes over one brick: without that, stock records no rename of a file.
-fn mount(t: &Sandbox, brick: &Brick) -> Mount {
-    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/volfiles/client.vol");
-    let text = fs::read_to_string(path).unwrap()
-        + "\nvolume distribute\n  type cluster/distribute\n  subvolumes client\nend-volume\n";
-    let graph = Volfile::from_text(text).fill("SOCKET", brick.socket().to_string_lossy());
-    MountSpec::of_graph(t, "m", graph).start()
-}
-
 fn changelogs(brick: &Brick) -> PathBuf {
     brick.dir().join(".glusterfs/changelogs")
-}
-
-/// What the library's history call gives.
-#[derive(Debug, PartialEq, Eq)]
-struct History {
-    result: i64,
-    actual_end: u64,
-    /// Time stamp and lines of each slice.
-    slices: Vec<(u64, Vec<String>)>,
-}
-
-fn history(t: &Sandbox, registrar: &Brick, changelogs: &Path, start: u64, end: u64) -> History {
-    let scratch = t.path("scratch");
-    let _ = fs::remove_dir_all(&scratch);
-    fs::create_dir(&scratch).unwrap();
-    let script = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/harness/gfchangelog.py");
-    let printed = run(tool("/usr/bin/python3")
-        .arg(script)
-        .args([registrar.dir(), &scratch, &t.log("gfchangelog"), changelogs])
-        .args([start.to_string(), end.to_string()]));
-    let told: serde_json::Value = serde_json::from_str(&printed).unwrap();
-    let slice = |path: &serde_json::Value| {
-        let path = Path::new(path.as_str().unwrap());
-        let ts = path.extension().and_then(|ts| ts.to_str()?.parse().ok()).unwrap();
-        (ts, lines(&fs::read(path).unwrap()))
-    };
-    History {
-        result: told["result"].as_i64().unwrap(),
-        actual_end: told["actual_end"].as_u64().unwrap(),
-        slices: told["slices"].as_array().unwrap().iter().map(slice).collect(),
-    }
-}
-
-fn lines(text: &[u8]) -> Vec<String> {
-    text.split_inclusive(|byte| *byte == b'\n')
-        .map(|line| line.escape_ascii().to_string())
-        .collect()
-}
-
-/// The lines that gnotify makes of a slice.
-fn our_lines(slice: &Path) -> Vec<String> {
-    let mut reader = Reader::new(File::open(slice).unwrap()).unwrap();
-    let mut out = Vec::new();
-    while let Some(change) = reader.next().unwrap_or_else(|e| panic!("{}: {e}", slice.display())) {
-        let from = out.len();
-        text::write(&change, &mut out);
-        assert_eq!(text::parse(&out[from..]), Ok(change));
-    }
-    lines(&out)
-}
-
-/// Time stamp and lines of each slice that is not empty, by gnotify's reader of the index that is newest.
-fn our_history(changelogs: &Path) -> Vec<(u64, Vec<String>)> {
-    let mut indexes: Vec<PathBuf> = fs::read_dir(changelogs.join("htime"))
-        .unwrap()
-        .map(|entry| entry.unwrap().path())
-        .collect();
-    indexes.sort();
-    let mut reader = htime::Reader::new(File::open(indexes.last().unwrap()).unwrap());
-    let mut slices = Vec::new();
-    while let Some((_, item)) = reader.next().unwrap() {
-        let Item::Slice(slice) = item else { panic!("{item:?}") };
-        if !slice.empty {
-            slices.push((slice.ts, our_lines(slice.path)));
-        }
-    }
-    slices
 }
 
 /// 2026-11-20 07:07:28 UTC.
@@ -221,8 +147,8 @@ host_test!(what_gnotify_writes_is_read_by_stock, |t| {
         expected.push((ts, lines(&text)));
     }
     let last = writer.next_ts(0) - 1;
-    assert_eq!(our_history(&dir), expected);
-    let read = |start, end| history(t, &registrar, &dir, start, end);
+    assert_eq!(our_history(&Layout::new(&dir)), expected);
+    let read = |start, end| history_of(t, &registrar, &dir, start, end);
     let (whole, end) = (read(T, last), last);
     assert_eq!(whole, History { result: 0, actual_end: end, slices: expected.clone() });
     // Any part, by the library's own search.
@@ -280,17 +206,19 @@ fn assert_varied(lines: &[String]) {
 host_test!(what_stock_writes_is_read_by_gnotify_and_gone_on_with, |t| {
     let mut brick = stock(t, "b", "ascii", 4);
     let dir = changelogs(&brick);
-    let mount = mount(t, &brick);
+    let mount = distributing_mount(t, &brick, "m");
     work(mount.path());
     // Several slices, and one that stays open.
     wait_for("slices of stock's", || {
-        our_history(&dir).iter().any(|(_, lines)| lines.iter().any(|line| line.contains("pipe")))
+        our_history(&Layout::new(&dir))
+            .iter()
+            .any(|(_, lines)| lines.iter().any(|line| line.contains("pipe")))
     });
     let htime = htime_of(&dir);
-    let ours = our_history(&dir);
+    let ours = our_history(&Layout::new(&dir));
     assert_varied(&ours.iter().flat_map(|(_, lines)| lines.clone()).collect::<Vec<_>>());
     let last = ours.last().unwrap().0;
-    let stocks = history(t, &brick, &dir, htime + 1, last);
+    let stocks = history_of(t, &brick, &dir, htime + 1, last);
     assert_eq!((stocks.result, stocks.actual_end), (0, last));
     assert_eq!(stocks.slices, ours);
 
@@ -298,7 +226,7 @@ host_test!(what_stock_writes_is_read_by_gnotify_and_gone_on_with, |t| {
     fs::write(mount.path().join("the last"), "").unwrap();
     brick.kill9();
     let left = our_lines(&dir.join("CHANGELOG"));
-    let mut expected = our_history(&dir);
+    let mut expected = our_history(&Layout::new(&dir));
     let now = expected.last().unwrap().0 + 1000;
     let (mut writer, started) = start(&dir, now, Since::Continued);
     // The live one, and before it perhaps one whose roll-over the kill came into.
@@ -311,13 +239,13 @@ host_test!(what_stock_writes_is_read_by_gnotify_and_gone_on_with, |t| {
     }
     writer.append(&every_change()).unwrap();
     let rolled = writer.roll(now + 15).unwrap();
-    let ours = our_history(&dir);
+    let ours = our_history(&Layout::new(&dir));
     expected.push((now + 15, our_lines(&rolled.path.unwrap())));
     assert!(expected.iter().any(|(_, lines)| lines.iter().any(|line| line.contains("the%20last"))));
     assert_eq!(ours, expected);
     assert_eq!(htime_of(&dir), htime, "one index");
     let registrar = stock(t, "registrar", "ascii", 3600);
-    let read = history(t, &registrar, &dir, htime + 1, now + 15);
+    let read = history_of(t, &registrar, &dir, htime + 1, now + 15);
     assert_eq!(read, History { result: 0, actual_end: now + 15, slices: ours });
 });
 
@@ -333,7 +261,7 @@ fn htime_of(changelogs: &Path) -> u64 {
 host_test!(both_encodings_of_stock_are_read_alike, |t| {
     let of = |encoding: &str| {
         let mut brick = stock(t, encoding, encoding, 3600);
-        let mount = mount(t, &brick);
+        let mount = distributing_mount(t, &brick, "m");
         work(mount.path());
         brick.kill9();
         drop(mount);

@@ -198,7 +198,11 @@ pub(crate) fn lines(text: &[u8]) -> Vec<String> {
 /// The lines that gnotify makes of a slice.
 pub(crate) fn our_lines(path: &Path) -> Vec<String> {
     let mut out = Vec::new();
-    slice(path).iter().for_each(|change| text::write(change, &mut out));
+    for change in slice(path) {
+        let from = out.len();
+        text::write(&change, &mut out);
+        assert_eq!(text::parse(&out[from..]), Ok(change));
+    }
     lines(&out)
 }
 
