@@ -12,6 +12,8 @@
 //!
 //! - S3: the mode of a create or mkdir is the one that was asked for.
 //! - S6: the rename of a name onto itself, which changes nothing, is recorded.
+//! - S9: with quota, the marker takes its extended attribute off a file that was renamed; that is recorded as a change of
+//!   metadata, but with the number of the rename.
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
@@ -144,6 +146,64 @@ host_test!(a_sharded_file_comes_and_goes, |t| {
             .unwrap();
         fs::remove_file(mount.path().join("bigger")).unwrap();
         wait_for("the shards to be removed in the background", || shards() == 0);
+    }
+    pair.assert_alike(Order::AnyBrick);
+});
+
+host_test!(a_brick_is_healed, |t| {
+    let pair = Pair::start(t, &["replica", "2"], 2, &[]);
+    for volume in pair.volumes() {
+        let mount = pair.mount(volume, volume);
+        let at = |name: &str| mount.path().join(name);
+        fs::create_dir(at("d")).unwrap();
+        for name in ["d/changed", "d/removed", "d/chmod"] {
+            fs::write(at(name), "before").unwrap();
+        }
+        pair.node.kill9_brick(volume, &pair.bricks(volume)[0]);
+        fs::write(at("d/new"), "while it was away").unwrap();
+        fs::create_dir(at("d/below")).unwrap();
+        symlink("new", at("d/symbolic")).unwrap();
+        fs::write(at("d/changed"), "while it was away").unwrap();
+        fs::remove_file(at("d/removed")).unwrap();
+        fs::set_permissions(at("d/chmod"), fs::Permissions::from_mode(0o600)).unwrap();
+        pair.start_volume(volume);
+        pair.node.wait_healed(volume);
+        let healed = fs::read(pair.bricks(volume)[0].join("d/new")).unwrap();
+        assert_eq!(healed, b"while it was away");
+    }
+    pair.assert_alike(Order::Any);
+});
+
+host_test!(a_brick_is_added_and_files_move_there, |t| {
+    let mut pair = Pair::start(t, &[], 2, &[]);
+    for volume in pair.volumes() {
+        let mount = pair.mount(volume, volume);
+        let at = |name: String| mount.path().join(name);
+        fs::create_dir(at("d".into())).unwrap();
+        (0..30).for_each(|number| fs::write(at(format!("d/f{number}")), "content").unwrap());
+        let added = t.path("bricks").join(format!("{volume}-3"));
+        pair.add_bricks(volume, &[], std::slice::from_ref(&added));
+        pair.node.rebalance(volume);
+        assert!(files_in(&added.join("d")) > 0, "files have moved to the new brick");
+        (0..30).for_each(|number| fs::remove_file(at(format!("d/f{number}"))).unwrap());
+    }
+    pair.assert_alike(Order::Any);
+});
+
+host_test!(with_quota, |t| {
+    let pair = Pair::start(t, &[], 1, &[]);
+    for volume in pair.volumes() {
+        let mount = pair.mount(volume, volume);
+        let at = |name: &str| mount.path().join(name);
+        pair.install_for(volume);
+        pair.node.gluster(&["volume", "quota", volume, "enable"]);
+        fs::create_dir(at("limited")).unwrap();
+        pair.node.gluster(&["volume", "quota", volume, "limit-usage", "/limited", "10MB"]);
+        for number in 0..5 {
+            fs::write(at(&format!("limited/f{number}")), "counted").unwrap();
+        }
+        fs::rename(at("limited/f0"), at("outside")).unwrap();
+        fs::remove_file(at("limited/f1")).unwrap();
     }
     pair.assert_alike(Order::Any);
 });

@@ -29,6 +29,8 @@ pub(crate) enum Order {
     Kept,
     /// Services worked beside it, in whatever order.
     Any,
+    /// As before; and in which brick a file is depends on its gfid, as that of a shard does: all bricks count together.
+    AnyBrick,
 }
 
 /// The volumes, started.
@@ -125,11 +127,21 @@ impl Pair {
             let mut changes = Vec::new();
             wait_for("the last record", || {
                 changes = everything(&layout);
-                changes.iter().any(|change| is_mkdir(change, &end))
+                let at = changes.iter().position(|change| is_mkdir(change, &end));
+                // What belongs to the mark itself may follow or not.
+                changes.truncate(at.unwrap_or(0));
+                at.is_some()
             });
-            names.tell(&changes, order)
+            names.tell(&changes)
         });
-        told.collect()
+        let mut told: Vec<_> = told.collect();
+        if order == Order::AnyBrick {
+            told = vec![told.concat()];
+        }
+        if order != Order::Kept {
+            told.iter_mut().for_each(|told| told.sort());
+        }
+        told
     }
 }
 
@@ -200,7 +212,7 @@ impl Names {
     }
 
     /// What a brick's changelog says, without repetitions.
-    fn tell(&mut self, changes: &[Change<'static>], order: Order) -> Vec<String> {
+    fn tell(&mut self, changes: &[Change<'static>]) -> Vec<String> {
         for change in changes {
             match change {
                 Change::Entry {
@@ -215,16 +227,17 @@ impl Names {
         }
         let mut firsts = Exporter::new(Scope::Stock);
         let firsts = changes.iter().filter(|change| firsts.is_new(change));
-        let mut told: Vec<String> = firsts.filter_map(|change| self.line(change)).collect();
-        if order == Order::Any {
-            told.sort();
-        }
-        told
+        firsts.filter_map(|change| self.line(change)).collect()
     }
 
     fn line(&self, change: &Change<'_>) -> Option<String> {
         let of = self.of(change.gfid());
-        let fop = change.fop().map(|fop| fop.to_string()).unwrap_or_default();
+        // S9
+        let done = change.fop().map(|fop| match change {
+            Change::Metadata { .. } if fop == Fop::RENAME => Fop::REMOVEXATTR,
+            _ => fop,
+        });
+        let fop = done.map(|fop| fop.to_string()).unwrap_or_default();
         let Change::Entry { entry, .. } = change else {
             let kind = if change.fop().is_some() { 'M' } else { 'D' };
             return Some(format!("{kind} {of} {fop}"));

@@ -162,6 +162,35 @@ impl Glusterd {
         Gfapi::of_volume(&self.sandbox, volume)
     }
 
+    /// Waits until the self-heal daemon has nothing left to do.
+    ///
+    /// # Panics
+    /// When it does not come to an end.
+    pub fn wait_healed(&self, volume: &str) {
+        poll_until(PATIENCE, "a volume to be healed", || {
+            // It is told to begin: by itself it looks every ten minutes, or when a brick comes back.
+            let _ = gluster(&["volume", "heal", volume]);
+            let text = gluster(&["volume", "heal", volume, "info", "summary"]).ok()?;
+            let key = "Total Number of entries: ";
+            let mut left = text.lines().filter_map(|line| line.strip_prefix(key)).peekable();
+            left.peek()?;
+            left.all(|count| count.trim() == "0").then_some(())
+        });
+    }
+
+    /// Rebalances a volume, and waits until that is done.
+    ///
+    /// # Panics
+    /// When it fails, or does not come to an end.
+    pub fn rebalance(&self, volume: &str) {
+        self.gluster(&["volume", "rebalance", volume, "start", "force"]);
+        poll_until(PATIENCE, "a rebalance to be done", || {
+            let text = gluster(&["volume", "rebalance", volume, "status"]).ok()?;
+            assert!(!text.contains("failed "), "{text}");
+            text.lines().any(|line| line.contains(" completed ")).then_some(())
+        });
+    }
+
     /// Waits until every brick of a volume is online.
     ///
     /// # Panics
