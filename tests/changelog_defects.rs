@@ -23,22 +23,13 @@ use gnotify_record::{Fop, Gfid, Link};
 use brick_changelog::{
     History, assert_created, assert_created_in, assert_whole, begun, created, created_in, dated,
     distributing_mount, gfid, history, indexed, indexes, layout, mark, name_of, now, our_history,
-    recorded, slice, stamp, touch, wait_for_creates,
+    recorded, stamp, touch, wait_for_creates, wait_for_slices,
 };
 
 /// A brick whose changelog is on.
 fn spec(t: &Sandbox, name: &str, rollover: &str) -> BrickSpec {
     let spec = t.brick(name).as_changelog().option("changelog", "on");
     spec.option("rollover-time", rollover)
-}
-
-/// Waits until all that was recorded is in slices that are finished, and gives the time stamp of the last one.
-fn wait_for_slices(layout: &Layout) -> u64 {
-    wait_for("the end of a slice", || {
-        // While a slice is on its way into the index there is no live one.
-        layout.live().exists() && slice(&layout.live()).is_empty() && !indexed(layout).is_empty()
-    });
-    stamp(indexed(layout).last().unwrap())
 }
 
 host_test!(d2_roll_overs_in_one_second, |t| {
@@ -93,7 +84,6 @@ host_test!(d3_a_kill_loses_nothing_that_was_answered, |t| {
     assert_once(&brick, &done);
     assert!(done.len() > 600, "the load did something: {}", done.len());
     wait_for_slices(&layout(&brick));
-    brick.kill9();
     assert_whole(&layout(&brick));
 });
 
@@ -343,7 +333,6 @@ host_test!(d20b_a_torn_index_is_mended, |t| {
     wait_for_creates(&brick, names.len());
     wait_for_slices(&layout(&brick));
     assert_created(&brick, &names);
-    brick.kill9();
     assert_whole(&layout(&brick));
 });
 

@@ -15,7 +15,8 @@ use gnotify_harness::{Brick, GfEvents, Mount, Sandbox, host_test, wait_for};
 use gnotify_record::Gfid;
 
 use brick_changelog::{
-    History, Live, begun, dated, gfid, history, indexed, indexes, layout, our_history, slice, stamp,
+    History, Live, begun, dated, gfid, history, indexed, indexes, layout, our_history, slice,
+    stamp, wait_for_slices,
 };
 
 const ALL: u32 = 0x1f;
@@ -182,7 +183,7 @@ host_test!(live_and_history_calls_read_what_a_brick_writes, |t| {
         work(mount.path(), round);
         wait_for("a slice", || dated(&layout).len() > slices);
     }
-    wait_for("the last records", || slice(&layout.live()).is_empty());
+    wait_for_slices(&layout);
     let ours = our_history(&layout);
     let heard: Vec<_> = ours.iter().filter(|(ts, _)| *ts > begin).cloned().collect();
     wait_for("the consumer to be done", || live.slices().len() >= heard.len());

@@ -55,7 +55,6 @@ host_test!(d1_d7_a_restart_loses_no_slice, |t| {
         wait_for("all records", || created(&brick).len() >= names.len());
         assert_created(&brick, &names);
     }
-    brick.kill9();
     assert_whole(&layout(&brick));
 });
 

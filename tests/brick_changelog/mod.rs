@@ -35,10 +35,30 @@ pub(crate) fn slice(path: &Path) -> Vec<Change<'static>> {
 
 /// All records, in the order of the slices and of the records in them, the live slice last.
 pub(crate) fn recorded(layout: &Layout) -> Vec<Change<'static>> {
-    let slices = indexed(layout);
-    let mut changes: Vec<Change<'static>> = slices.iter().flat_map(|path| slice(path)).collect();
-    changes.extend(slice(&layout.live()));
-    changes
+    // While a slice gets its dated name it is in neither place. A brick that is stopped may have no live one.
+    let mut tries = 50;
+    loop {
+        let slices = indexed(layout);
+        let mut changes: Vec<_> = slices.iter().flat_map(|path| slice(path)).collect();
+        changes.extend(slice(&layout.live()));
+        tries -= 1;
+        if tries == 0 || (layout.live().exists() && indexed(layout) == slices) {
+            return changes;
+        }
+        std::thread::sleep(Duration::from_millis(20));
+    }
+}
+
+/// Waits until all that was recorded is in slices that are finished, and gives the time stamp of the last one.
+pub(crate) fn wait_for_slices(layout: &Layout) -> u64 {
+    wait_for("the end of a slice", || {
+        let slices = indexed(layout);
+        layout.live().exists()
+            && slice(&layout.live()).is_empty()
+            && !slices.is_empty()
+            && dated(layout).iter().all(|path| slices.contains(path))
+    });
+    stamp(indexed(layout).last().unwrap())
 }
 
 /// The fop and the first name of a record that has one.
@@ -132,19 +152,29 @@ pub(crate) fn mark(index: &Path) -> (u64, u64) {
     (last.parse().unwrap(), count.parse().unwrap())
 }
 
-/// That the files of a brick that never stopped recording are whole: one index, which counts exactly, and leads to
-/// each slice that there is.
+/// Waits until the files of a running brick that never stopped recording are whole, as they are but for moments: one
+/// index, which counts exactly, and leads to each slice that there is.
 pub(crate) fn assert_whole(layout: &Layout) {
+    let start = Instant::now();
+    while let Err(fault) = is_whole(layout) {
+        assert!(start.elapsed() < PATIENCE, "{fault}");
+        std::thread::sleep(Duration::from_millis(50));
+    }
+}
+
+fn is_whole(layout: &Layout) -> Result<(), String> {
     let indexes = indexes(layout);
-    assert_eq!(indexes.len(), 1, "one index: {indexes:?}");
-    let slices = indexed(layout);
-    let (last, count) = mark(&indexes[0]);
-    assert_eq!(count, slices.len() as u64, "the index counts its records");
+    let [index] = &indexes[..] else { return Err(format!("not one index: {indexes:?}")) };
+    let ((last, count), slices) = (mark(index), indexed(layout));
     let stamps: Vec<u64> = slices.iter().map(|path| stamp(path)).collect();
-    assert!(stamps.windows(2).all(|pair| pair[0] < pair[1]), "{stamps:?}");
-    assert_eq!(stamps.last().copied().unwrap_or(0), last);
     let told: Vec<PathBuf> = slices.into_iter().filter(|path| path.exists()).collect();
-    assert_eq!(told, dated(layout), "each slice is in the index");
+    let there = dated(layout);
+    let in_order = stamps.windows(2).all(|pair| pair[0] < pair[1]);
+    let is_last = stamps.last().copied().unwrap_or(0) == last;
+    if count == stamps.len() as u64 && in_order && is_last && told == there {
+        return Ok(());
+    }
+    Err(format!("{count} records up to {last}, but {stamps:?}; {told:?}, but {there:?}"))
 }
 
 /// The dated slices that there are, in order.
