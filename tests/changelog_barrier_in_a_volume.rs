@@ -16,7 +16,7 @@ use std::time::Duration;
 use gnotify_changelog::layout::Layout;
 use gnotify_changelog::{Change, Entry, csnap};
 use gnotify_harness::rustix::fs as unix;
-use gnotify_harness::{Glusterd, Load, Sandbox, host_test, plugin, wait_for};
+use gnotify_harness::{ADDRESS, Glusterd, Load, Sandbox, host_test, plugin, statedump, wait_for};
 use gnotify_record::Gfid;
 
 use brick_changelog::{dated, recorded, slice};
@@ -221,4 +221,42 @@ host_test!(it_answers_as_stock_does, |t| {
     let ours = answers(&node, &plugin(), &orders);
     assert_eq!(ours, stock);
     println!("{ours:#?}");
+});
+
+/// Puts a translator below the changelog on which each mkdir waits for ten minutes. glusterd hands out the file as it is.
+fn slow_down(brick: &Path) {
+    let dir = Path::new("/var/lib/glusterd/vols/v");
+    let dashed = brick.to_str().unwrap().trim_start_matches('/').replace('/', "-");
+    let path = dir.join(format!("v.{ADDRESS}.{dashed}.vol"));
+    let graph = fs::read_to_string(&path).unwrap();
+    let (below, changelog) = graph.split_once("volume v-changelog\n").unwrap();
+    let changelog = changelog.replacen("subvolumes v-trash", "subvolumes v-slow", 1);
+    let slow = "volume v-slow\n    type debug/delay-gen\n    option enable mkdir\n    option delay-percentage 100\n    \
+                option delay-duration 600000000\n    subvolumes v-trash\nend-volume\n\n";
+    fs::write(&path, format!("{below}{slow}volume v-changelog\n{changelog}")).unwrap();
+}
+
+host_test!(d34_a_fop_that_is_stuck_makes_it_fail_in_time, |t| {
+    let node = node(t, &plugin());
+    let (brick, _) = volume(&node, "v");
+    node.set("v", "changelog.changelog-barrier-timeout", "3");
+    node.stop_volume("v");
+    slow_down(&brick);
+    node.start_volume("v");
+    let mount = node.mount("v", "m");
+    thread::scope(|scope| {
+        let stuck = scope.spawn(|| fs::create_dir(mount.path().join("stuck")));
+        let pid = node.brick_pid("v", &brick);
+        wait_for("a fop that the disk does not answer", || {
+            statedump(pid).lines().any(|line| line == "fops-under-way=1")
+        });
+        let refused = barrier(&node, "v", "enable");
+        let still_stuck = !stuck.is_finished();
+        // Only then, or the thread would not end.
+        node.kill9_brick("v", &brick);
+        assert!(refused.is_err() && still_stuck, "{refused:?}");
+        let why = "1 fops that began before it are not answered by the disk";
+        assert!(node.brick_log(&brick).contains(why), "{}", node.brick_log(&brick));
+        assert!(stuck.join().unwrap().is_err());
+    });
 });

@@ -208,6 +208,31 @@ host_test!(with_quota, |t| {
     pair.assert_alike(Order::Any);
 });
 
+host_test!(with_bitrot_detection, |t| {
+    let pair = Pair::start(t, &[], 1, &[]);
+    for volume in pair.volumes() {
+        let mount = pair.mount(volume, volume);
+        pair.node.gluster(&["volume", "bitrot", volume, "enable"]);
+        // Seconds after a file was closed, of which bitd hears by the brick's event channel.
+        pair.node.gluster(&["volume", "bitrot", volume, "signing-time", "2"]);
+        let brick = &pair.bricks(volume)[0];
+        let signed = |name: &str| {
+            let mut signature = [0; 512];
+            let key = "trusted.bit-rot.signature";
+            unix::lgetxattr(brick.join(name), key, &mut signature[..]).is_ok()
+        };
+        // One that was closed before bitd listened is not heard of.
+        let mut turn = 0;
+        wait_for("a file to be signed", || {
+            turn += 1;
+            let name = format!("f{turn}");
+            fs::write(mount.path().join(&name), "content").unwrap();
+            std::thread::sleep(std::time::Duration::from_secs(1));
+            (1..=turn).any(|turn| signed(&format!("f{turn}")))
+        });
+    }
+});
+
 /// Regular files in a directory and below it.
 fn files_in(dir: &Path) -> usize {
     let entries = fs::read_dir(dir).into_iter().flatten().flatten();

@@ -55,7 +55,12 @@ host_test!(glusterd_takes_and_shows_what_it_does_with_stock, |t| {
     node.create("v", 1);
     let stock = told(&node, &t.stock_object("features/changelog.so"));
     let ours = told(&node, &plugin());
-    println!("{ours:#?}");
+    // It has looked at our table: stock says it in other words.
+    let help = node.gluster(&["volume", "set", "help"]);
+    assert!(
+        help.contains("After how many seconds a snapshot's barrier is lifted by itself"),
+        "{help}"
+    );
     assert!(
         stock.iter().any(|line| line.starts_with("changelog.rollover-time") && line.contains("15"))
     );
@@ -100,11 +105,12 @@ host_test!(each_works_while_it_runs, |t| {
     let touch = |name: &str| fs::write(mount.path().join(name), "x").unwrap();
     let layout = Layout::new(brick.join(".glusterfs/changelogs"));
     touch("before");
-    assert!(layout.csnap_dir().is_dir(), "the directories are there also while it is off");
-    assert!(indexes(&layout).is_empty() && !layout.live().exists());
+    assert!(!layout.live().exists());
 
     node.set("v", "changelog.rollover-time", "86400");
     node.set("v", "changelog.changelog", "on");
+    // The command is done before the brick has heard of it.
+    wait_for("a live changelog", || layout.live().exists());
     touch("recorded");
     wait_for("the first record", || is_recorded(&layout, "recorded"));
     assert!(!is_recorded(&layout, "before"));
@@ -122,9 +128,16 @@ host_test!(each_works_while_it_runs, |t| {
     assert_eq!(path_of(&layout, "removed"), None);
     node.set("v", "changelog.capture-del-path", "on");
     fs::create_dir(mount.path().join("d")).unwrap();
-    touch("d/captured");
-    fs::remove_file(mount.path().join("d/captured")).unwrap();
-    assert_eq!(path_of(&layout, "captured").as_deref(), Some(&b"d/captured"[..]));
+    let mut turn = 0;
+    wait_for("a removal with its path", || {
+        turn += 1;
+        let name = format!("captured{turn}");
+        touch(&format!("d/{name}"));
+        fs::remove_file(mount.path().join("d").join(&name)).unwrap();
+        let path = path_of(&layout, &name);
+        assert!(path.is_none() || path == Some(format!("d/{name}").into()), "{path:?}");
+        path.is_some()
+    });
 
     node.set("v", "changelog.fsync-interval", "0");
     touch("durable");
@@ -140,6 +153,7 @@ host_test!(each_works_while_it_runs, |t| {
     assert_whole(&layout);
     touch("between");
     node.set("v", "changelog.changelog", "on");
+    wait_for("a live changelog", || layout.live().exists());
     touch("again");
     wait_for("the first record", || is_recorded(&layout, "again"));
     assert!(!is_recorded(&layout, "between"));
