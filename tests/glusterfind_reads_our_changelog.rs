@@ -19,14 +19,14 @@ const ROLLOVER: u64 = 3;
 
 /// Runs glusterfind to its end. Where it could not read a brick it says so, but does not fail.
 fn glusterfind(args: &[&str]) -> Result<String, String> {
-    finish(args).unwrap_or_else(|| panic!("glusterfind {args:?} does not end"))
+    finish(args, "600").unwrap_or_else(|| panic!("glusterfind {args:?} does not end"))
 }
 
-/// `None` when glusterfind hangs. GlusterFS's library (10.3) waits for ever when its history thread has read all slices
+/// `None` when glusterfind takes more than so many seconds. GlusterFS's library (10.3) waits for ever when its history thread has read all slices
 /// before the calling thread has noted that it began, which on one processor hardly happens.
-fn finish(args: &[&str]) -> Option<Result<String, String>> {
+fn finish(args: &[&str], seconds: &str) -> Option<Result<String, String>> {
     let mut command = tool("timeout");
-    command.args(["-s", "KILL", "60", "taskset", "-c", &processor(), "glusterfind"]).args(args);
+    command.args(["-s", "KILL", seconds, "taskset", "-c", &processor(), "glusterfind"]).args(args);
     let output = command.output().unwrap();
     let [said, complained] =
         [output.stdout, output.stderr].map(|text| String::from_utf8(text).unwrap());
@@ -80,7 +80,7 @@ impl Volume {
         let out = self.out.to_str().unwrap();
         let mut args = [command, &[self.name, out], options].concat();
         let said = (0..5).find_map(|_| {
-            let said = finish(&args);
+            let said = finish(&args, "60");
             // What a killed `pre` left is not to be in the way of the next.
             args.extend(command.contains(&"pre").then_some("--regenerate-outfile"));
             said
