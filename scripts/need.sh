@@ -15,7 +15,7 @@ fail() {
 # At run time: the host and its tools. For the build: a linker, and what the host's headers include.
 packages=(
     glusterfs-server glusterfs-client libgfapi0 libgfchangelog0 attr iproute2 util-linux
-    e2fsprogs xfsprogs python3 strace fio
+    e2fsprogs xfsprogs python3 python3-pyxattr openssh-client strace fio
     gcc libc6-dev libglusterfs-dev libacl1-dev liburcu-dev libssl-dev uuid-dev libclang-dev
     pkg-config "$@"
 )
