@@ -51,7 +51,7 @@ test-long: export GNOTIFY_TEST_TIMEOUT = 14400
 test-long: need ## The tests of `make test` that can go on for longer, for about an hour (root)
 	$(CARGO) build --package gnotify-cli
 	$(CARGO) test --package gnotify-journal --test 'p4_*'
-	$(CARGO) test --package gnotify --test 'p4_*' --test 'p8_*' --test 'a*' --test 'changelog_*' --test 'stock_*' \
+	$(CARGO) test --package gnotify --test 'p4_*' --test 'p8_*' --test 'a*' --test 'changelog_*' --test 'stock_*' --test 'glusterfind_*' \
 	    -- --include-ignored
 
 # Sanitizers are in every compiler, but said to be unstable.

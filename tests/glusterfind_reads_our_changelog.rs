@@ -297,6 +297,14 @@ fn compare(t: &Sandbox, layout: &[&str], bricks: usize) {
     assert!(said.contains("No sessions found"), "{said}");
 }
 
-host_test!(of_one_brick, |t| compare(t, &[], 1));
+host_test!(
+    #[ignore = "long: make test-long"]
+    of_one_brick,
+    |t| compare(t, &[], 1)
+);
 
-host_test!(of_distributed_replicas, |t| compare(t, &["replica", "2"], 4));
+host_test!(
+    #[ignore = "long: make test-long"]
+    of_distributed_replicas,
+    |t| compare(t, &["replica", "2"], 4)
+);
