@@ -11,9 +11,9 @@ use std::path::Path;
 use gnotify_changelog::codec::Reader;
 use gnotify_changelog::layout::Layout;
 use gnotify_changelog::{Change, Encoding, Entry};
-use gnotify_harness::{Glusterd, host_test, plugin, wait_for};
+use gnotify_harness::{Glusterd, host_test, plugin, statedump, wait_for};
 
-use brick_changelog::{assert_whole, dated, indexed, indexes, recorded};
+use brick_changelog::{assert_whole, dated, indexed, indexes, mark, recorded, stamp};
 
 /// A table of options, by what glusterd says of them.
 fn told(node: &Glusterd, object: &Path) -> Vec<String> {
@@ -149,7 +149,17 @@ host_test!(each_works_while_it_runs, |t| {
     // Off: the last slice is finished. On: another index, because something may lie between.
     touch("last");
     node.set("v", "changelog.changelog", "off");
-    wait_for("the last slice", || !layout.live().exists() && is_recorded(&layout, "last"));
+    let pid = node.brick_pid("v", &brick);
+    wait_for("the last slice", || {
+        let runs = statedump(pid).contains("export.directory=");
+        !runs && !layout.live().exists() && is_recorded(&layout, "last")
+    });
+    // A slice has its name a moment before it is in the index, and that counts it.
+    wait_for("its place in the index", || {
+        let (last, count) = mark(&indexes(&layout)[0]);
+        let slices = indexed(&layout);
+        count == slices.len() as u64 && dated(&layout).last().is_none_or(|path| stamp(path) <= last)
+    });
     assert_whole(&layout);
     touch("between");
     node.set("v", "changelog.changelog", "on");

@@ -226,11 +226,14 @@ impl Names {
             }
         }
         let mut firsts = Exporter::new(Scope::Stock);
-        let firsts = changes.iter().filter(|change| firsts.is_new(change));
-        firsts.filter_map(|change| self.line(change)).collect()
+        let mut holders = HashMap::new();
+        // Both of them look at each change.
+        let firsts =
+            changes.iter().filter(|change| moves(change, &mut holders) & firsts.is_new(change));
+        firsts.map(|change| self.line(change)).collect()
     }
 
-    fn line(&self, change: &Change<'_>) -> Option<String> {
+    fn line(&self, change: &Change<'_>) -> String {
         let of = self.of(change.gfid());
         // S9
         let done = change.fop().map(|fop| match change {
@@ -240,7 +243,7 @@ impl Names {
         let fop = done.map(|fop| fop.to_string()).unwrap_or_default();
         let Change::Entry { entry, .. } = change else {
             let kind = if change.fop().is_some() { 'M' } else { 'D' };
-            return Some(format!("{kind} {of} {fop}"));
+            return format!("{kind} {of} {fop}");
         };
         let birth = |birth: &Birth<'_>| {
             format!(
@@ -254,16 +257,36 @@ impl Names {
         let what = match entry {
             Entry::Create(b) | Entry::Mkdir(b) | Entry::Mknod(b) => birth(b),
             Entry::Symlink(at) | Entry::Link(at) => self.link(at),
-            // S6
-            Entry::Rename { old, new } if old == new => return None,
             Entry::Rename { old, new } => format!("{} {}", self.link(old), self.link(new)),
             Entry::Unlink(removal) | Entry::Rmdir(removal) => {
                 let path = removal.path.as_ref().map(|path| path.escape_ascii().to_string());
                 format!("{} {path:?}", self.link(&removal.at))
             }
         };
-        Some(format!("E {of} {fop} {what}"))
+        format!("E {of} {fop} {what}")
     }
+}
+
+/// S6: whether this is no rename between two names of one inode. `holders` says what each name stands for.
+fn moves<'c>(change: &'c Change<'_>, holders: &mut HashMap<&'c Link<'c>, Gfid>) -> bool {
+    let Change::Entry { gfid, entry } = change else { return true };
+    match entry {
+        Entry::Create(Birth { at, .. }) | Entry::Mkdir(Birth { at, .. }) => {
+            holders.insert(at, *gfid)
+        }
+        Entry::Mknod(Birth { at, .. }) | Entry::Symlink(at) | Entry::Link(at) => {
+            holders.insert(at, *gfid)
+        }
+        Entry::Unlink(removal) | Entry::Rmdir(removal) => holders.remove(&removal.at),
+        Entry::Rename { old, new } => {
+            if old == new || holders.get(new) == Some(gfid) {
+                return false;
+            }
+            holders.remove(old);
+            holders.insert(new, *gfid)
+        }
+    };
+    true
 }
 
 /// S3: the part of a mode that the request and the reply have in common.
