@@ -281,8 +281,11 @@ impl Worker<'_> {
                         );
                         log(Level::Error, &text);
                     }
-                    let deadline = *deadline.get_or_insert_with(|| Instant::now() + LAST_TIME);
-                    if end.is_some() && Instant::now() > deadline {
+                    // From the order to end on, and not from some failure long ago.
+                    if end.is_some()
+                        && Instant::now()
+                            > *deadline.get_or_insert_with(|| Instant::now() + LAST_TIME)
+                    {
                         return;
                     }
                     RETRY

@@ -241,7 +241,7 @@ impl Exporting {
         }
         self.untouched = self.since == Since::Broken;
         self.since = Since::Continued;
-        self.began = Instant::now();
+        (self.began, self.asked) = (Instant::now(), false);
         if let Some(source) = &self.source
             && writer.live_len() == 0
         {
