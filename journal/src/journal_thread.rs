@@ -209,9 +209,10 @@ impl JournalThread {
         if self.batch.records && self.slice_due.is_none() {
             self.slice_due = Some(Instant::now() + self.shared.limits().slice_time);
         }
-        self.drain.consume(&self.shared.ring, mark);
+        // First, so that who waited until these records are carried finds them in a sync and in the figures.
         self.shared.syncer.written(&self.segment.path, &self.segment.file);
         self.shared.set_segment(&self.segment);
+        self.drain.consume(&self.shared.ring, mark);
         self.shared.host.carried();
     }
 

@@ -89,7 +89,7 @@ impl Syncer {
         well
     }
 
-    fn take(&self) -> Vec<Waiting> {
+    pub(crate) fn take(&self) -> Vec<Waiting> {
         let mut state = self.lock();
         state.since = None;
         std::mem::take(&mut state.waiting)

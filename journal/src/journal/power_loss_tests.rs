@@ -239,3 +239,32 @@ fn while_it_is_packed() {
 fn while_it_is_packed_and_trimmed() {
     power_loss_everywhere(Some(128 << 10), 1, true);
 }
+
+/// A reply that waits for the disk waits for its record to be carried, and then syncs what is due.
+#[test]
+fn what_is_carried_is_already_due_for_a_sync() {
+    let root = tempfile::tempdir().unwrap();
+    let config = config(root.path());
+    let Assembled { shared, mut worker, .. } = Ready::open(&config).unwrap().assemble(&config);
+    let stop = Arc::new(AtomicBool::new(false));
+    let told = Arc::clone(&stop);
+    let journal_thread = thread::spawn(move || {
+        while !told.load(Ordering::Acquire) {
+            carry_all(&mut worker);
+            thread::yield_now();
+        }
+    });
+    let before = shared.ring.next_seq();
+    for seq in before..before + 2000 {
+        shared.syncer.take();
+        append(&shared.ring, 1);
+        while shared.ring.consumed() <= seq {
+            assert!(!journal_thread.is_finished());
+            std::hint::spin_loop();
+        }
+        let due = shared.syncer.take();
+        assert!(!due.is_empty(), "entry {seq} is carried, and would not be synced");
+    }
+    stop.store(true, Ordering::Release);
+    journal_thread.join().unwrap();
+}
