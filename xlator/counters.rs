@@ -42,6 +42,7 @@ impl Counters {
         }
     }
 
+    #[inline]
     pub(crate) fn recorded(&self, fop: Fop) {
         if let Some(count) = self.records.get(usize::from(fop.0)) {
             count.fetch_add(1, Relaxed);

@@ -8,6 +8,7 @@ use std::sync::atomic::Ordering::Relaxed;
 use gnotify_bindings::{Client, Fd, fd_ctx, inode_ctx};
 use gnotify_channel::{Event, Kind};
 use gnotify_journal::Appended;
+use gnotify_record::codec::Body;
 use gnotify_record::effect::{Effect, effect, implies_open};
 use gnotify_record::{ClientId, FileType, Fop, Gfid, Origin, Record, SliceMark};
 
@@ -31,12 +32,12 @@ pub(crate) fn deliver(
     let journal = instance.journal()?;
     let After { pending, op_ret, opened, .. } = seen;
     let policy = instance.switches().policy();
-    let Pending { record, changed, known_client, .. } = pending;
+    let Pending { record, changed, known_client, body, .. } = pending;
     let origin = record.origin;
     let mut append = |record: &mut Record<'static>| {
         record.client =
             client.and_then(|client| instance.clients.number(client, known_client, journal));
-        write(instance, journal, record)
+        write_in(body, instance, journal, record)
     };
     let this = instance.this();
     let mut number = match effect(record, op_ret, policy) {
@@ -49,7 +50,7 @@ pub(crate) fn deliver(
             let slice = journal.slice().map(NonZeroU64::get);
             let marked = slice.zip(changed.inode());
             if let Some((slice, inode)) = marked
-                && SliceMark(inode_ctx::glance(inode, this)).has(slice, bit, origin)
+                && SliceMark(inode_ctx::get(inode, this)).has(slice, bit, origin)
             {
                 instance.counters.repeated.fetch_add(1, Relaxed);
                 // Its record is one of those before.
@@ -152,7 +153,18 @@ pub(crate) fn write(
     journal: &BrickJournal,
     record: &Record<'_>,
 ) -> Option<u64> {
-    match journal.append_record(record, now()) {
+    write_in(&mut Body::new(), instance, journal, record)
+}
+
+/// The same, by way of `body`.
+#[inline]
+fn write_in(
+    body: &mut Body,
+    instance: &Instance,
+    journal: &BrickJournal,
+    record: &Record<'_>,
+) -> Option<u64> {
+    match journal.append_record_in(body, record, now()) {
         Appended::Yes(number) => {
             instance.counters.recorded(record.fop);
             Some(number)

@@ -193,7 +193,7 @@ macro_rules! fops {
                     let ((frame, mut pending), this) =
                         // SAFETY: [stand-in] only `go` winds to here. [host-args] with ourselves.
                         unsafe { (OnFrame::of(frame), Xlator::from_raw(this)) };
-                    let (next, door) = Instance::of(this).map_or(([None, None], None), |instance| {
+                    let (next, door) = Instance::of(this).map_or_else(|| ([None, None], None), |instance| {
                         let recorded = instance.recording(|| {
                             let _visit = instance.counters.visit();
                             // SAFETY: [host-args] the arguments live until we unwind.

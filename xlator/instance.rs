@@ -208,7 +208,8 @@ impl Instance {
 
     /// Takes the names of an entry fop, so that no other fop on them comes between it and its record, and notes what
     /// it is about to change. Some: the names are not free, and the fop is to be parked.
-    #[inline]
+    // A row of the fop table calls it once: without this each call saves and restores all registers.
+    #[inline(always)]
     pub(crate) fn enter(&self, pending: &mut Pending) -> Option<Arc<Waiter>> {
         if !pending.recorded {
             return None;
@@ -283,7 +284,8 @@ impl Instance {
 
     /// The fop has ended, and has its record if it changed something: takes its note back, and gives its names back.
     /// Returns what can go on now.
-    #[inline]
+    // A row of the fop table calls it once: without this each call saves and restores all registers.
+    #[inline(always)]
     pub(crate) fn leave(&self, pending: &mut Pending, succeeded: bool) -> [Option<Call>; 2] {
         self.guarded(|| {
             if let (Some(journal), Some(in_flight)) = (self.journal(), pending.in_flight.take()) {
@@ -297,7 +299,7 @@ impl Instance {
                 None => [None, None],
             }
         })
-        .unwrap_or([None, None])
+        .unwrap_or_else(|| [None, None])
     }
 
     /// What a fop that went ahead of its turn does when that comes.

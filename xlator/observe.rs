@@ -11,6 +11,7 @@ use gnotify_bindings::log::{self, Level};
 use gnotify_bindings::sys;
 use gnotify_bindings::{Caller, Dict, Fd, FdRef, Iatt, Inode, InodeRef, Loc, OwnedDict};
 use gnotify_journal::{InFlight, Turn};
+use gnotify_record::codec::Body;
 use gnotify_record::{
     Caller as Who, FileType, Fop, Gfid, Link, Origin, Owner, Record, Renaming, SetAttr, Source,
     Time, Xattr, set_attr,
@@ -58,6 +59,8 @@ pub(crate) struct Pending {
     pub(crate) known_client: KnownClient,
     /// Room for the record's names, left by the fops before.
     spare: [Vec<u8>; 2],
+    /// Memory for the record's bytes.
+    pub(crate) body: Body,
 }
 
 impl Pending {
@@ -74,6 +77,7 @@ impl Pending {
             turn: None,
             known_client: KnownClient::default(),
             spare: Default::default(),
+            body: Body::new(),
         }
     }
 
@@ -134,7 +138,8 @@ pub(crate) struct Before<'a> {
 }
 
 impl<'a> Before<'a> {
-    #[inline]
+    // A row of the fop table calls it once: without this each call saves and restores all registers.
+    #[inline(always)]
     pub(crate) fn new(
         instance: &'a Instance,
         fop: Fop,
@@ -337,6 +342,8 @@ impl<'a> Before<'a> {
     }
 
     /// What is kept until the reply, and the xdata to wind with in the place of the caller's.
+    // A row of the fop table calls it once: without this each call saves and restores all registers.
+    #[inline(always)]
     pub(crate) fn finish(self, recorded: bool) -> (OnFrame, Option<OwnedDict>) {
         let unlinks = &self.instance.unlinks;
         let mut pending = self.pending;
@@ -389,6 +396,7 @@ impl NamesBefore {
 impl<'a> After<'a> {
     /// Takes the answer to what we asked for out of the reply, which the caller does not get to see unless it
     /// asked too.
+    #[inline]
     pub(crate) fn new(
         pending: &'a mut Pending,
         op_ret: i32,

@@ -91,6 +91,7 @@ impl FdRef {
 }
 
 impl Drop for FdRef {
+    #[inline]
     fn drop(&mut self) {
         // SAFETY: [live-fd] it is the reference that `hold` took.
         unsafe { sys::fd_unref(self.0.as_ptr()) };

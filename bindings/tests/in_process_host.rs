@@ -413,16 +413,38 @@ fn slots_on_inodes_and_descriptors() {
         let inode = sys::inode_new(table);
         (Xlator::from_raw(graph.us), Inode::from_raw(inode).unwrap(), sys::fd_create(inode, 1))
     };
-    assert_eq!((inode_ctx::get(inode, us), inode_ctx::glance(inode, us)), (0, 0));
-    assert!(inode_ctx::set(inode, us, 41));
-    assert_eq!(inode_ctx::update(inode, us, |number| number + 1), 41);
-    assert_eq!((inode_ctx::get(inode, us), inode_ctx::glance(inode, us)), (42, 42));
+    // What the host finds in the slot of a translator.
+    let host = |of: Xlator<'_>| {
+        let mut number = 0;
+        // SAFETY: [live-inode] [this-xlator] both are leaked; the host locks the inode.
+        let found = unsafe { sys::inode_ctx_get0(inode.as_ptr(), of.as_ptr(), &mut number) };
+        (found == 0).then_some(number)
+    };
+    assert_eq!((inode_ctx::get(inode, us), host(us)), (0, None));
+    inode_ctx::update(inode, us, |number| number + 42);
+    assert_eq!((inode_ctx::get(inode, us), host(us)), (42, Some(42)));
+    std::thread::scope(|scope| {
+        for _ in 0..4 {
+            // SAFETY: as above.
+            let (inode, us) = unsafe { (inode.hold(), us.share()) };
+            scope.spawn(move || {
+                (0..1000)
+                    .for_each(|_| inode_ctx::update(inode.get(), us.get(), |number| number + 1));
+            });
+        }
+    });
+    assert_eq!(host(us), Some(4042));
     // SAFETY: [this-xlator] never freed.
     let other = unsafe { Xlator::from_raw(graph.leaf) };
-    assert_eq!(inode_ctx::glance(inode, other), 0, "another translator's slot is another one");
-    guard::guard(|| inode_ctx::update(inode, us, |_| panic!("under the lock"))).unwrap_err();
-    assert_eq!(inode_ctx::del(inode, us), 42);
-    assert_eq!((inode_ctx::get(inode, us), inode_ctx::glance(inode, us)), (0, 0));
+    assert_eq!(inode_ctx::get(inode, other), 0, "another translator's slot is another one");
+    // SAFETY: nobody else knows it, and it is leaked.
+    let intruder = unsafe {
+        let xlator: *mut sys::xlator_t = Box::leak(Box::new(std::mem::zeroed()));
+        (*xlator).xl_id = (*us.as_ptr()).xl_id;
+        Xlator::from_raw(xlator)
+    };
+    inode_ctx::update(inode, intruder, |_| 7);
+    assert_eq!((inode_ctx::get(inode, intruder), host(us)), (0, Some(4042)));
 
     // SAFETY: [host-args] the descriptor was just made.
     let fd = unsafe { <Option<gnotify_bindings::Fd<'_>>>::from_host(fd) }.unwrap();

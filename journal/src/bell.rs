@@ -42,6 +42,7 @@ impl Bell {
     }
 
     /// Wakes the sleeper if it sleeps; called after something was written that it has to see.
+    #[inline]
     pub(crate) fn knock(&self) {
         if self.one_sided {
             // The compiler must not turn the two around either.

@@ -51,6 +51,7 @@ pub(crate) struct Draft<'a> {
 
 impl<'a> Draft<'a> {
     /// Sums a frame; `body` is at most [`BODY_MAX`] bytes, `tag` at most 28 bits.
+    #[inline]
     pub(crate) fn new(
         salt: u32,
         kind: Kind,
@@ -71,6 +72,7 @@ impl<'a> Draft<'a> {
     }
 
     /// The three words of the head; the first one commits the frame and is stored last.
+    #[inline]
     pub(crate) fn head(&self, seq: u64) -> [u64; 3] {
         let second = sequence::low(seq) | u64::from(self.tag & 0x00ff_ffff) << sequence::BITS;
         let sum = sum_head(self.sum, self.low, second, self.time);
@@ -174,11 +176,13 @@ fn word(bytes: &[u8], at: usize) -> Option<u64> {
 }
 
 /// The first half of the checksum. Keyed with the salt, so that bytes that a client chose are no frame.
+#[inline]
 fn sum_body(body: &[u8], salt: u32) -> u64 {
     xxh3_64_with_seed(body, u64::from(salt))
 }
 
 /// The checksum of a frame from that of its body. This half stands between reserving and committing.
+#[inline]
 fn sum_head(body: u64, low: u32, second: u64, time: u64) -> u32 {
     let mut head = [0; 20];
     head[..4].copy_from_slice(&low.to_le_bytes());

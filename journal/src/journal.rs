@@ -155,12 +155,22 @@ impl Journal {
     /// Appends a record. `time` is when it happened (nanoseconds since 1970).
     ///
     /// Takes no lock and makes no system call, save one to wake the journal thread when it has slept, or when
-    /// another eighth of the ring is filled; asks the heap only for a record of more than 256 bytes.
+    /// another eighth of the ring is filled; asks the heap only for a record of more than 512 bytes.
     pub fn append_record(&self, record: &Record<'_>, time: u64) -> Appended {
-        let mut body = codec::Body::new();
-        let tag = codec::encode(record, time, &mut body);
+        self.append_record_in(&mut codec::Body::new(), record, time)
+    }
+
+    /// The same, with memory for the record's bytes that need not be made anew.
+    #[inline]
+    pub fn append_record_in(
+        &self,
+        body: &mut codec::Body,
+        record: &Record<'_>,
+        time: u64,
+    ) -> Appended {
+        let tag = codec::encode(record, time, body);
         let ring = &self.shared.ring;
-        let draft = Draft::new(ring.salt(), Kind::Record, record.fop.0, tag, time, &body);
+        let draft = Draft::new(ring.salt(), Kind::Record, record.fop.0, tag, time, body);
         let reserved = ring.append(&draft);
         self.shared.bell.knock();
         match reserved {
@@ -243,6 +253,7 @@ impl Journal {
     /// A record may be left out where the inode has one from the same slice: ask when the change is
     /// made (in the reply, not on the way down), compare, append, and remember what was asked.
     #[must_use]
+    #[inline]
     pub fn slice(&self) -> Option<NonZeroU64> {
         self.shared.slices.now()
     }

@@ -23,6 +23,7 @@ impl Slices {
 
     /// The running slice's number. `None` while it is being ended: a change must be recorded now, and
     /// the inode must not be marked.
+    #[inline]
     pub(crate) fn now(&self) -> Option<NonZeroU64> {
         let state = self.state.load(Ordering::Acquire);
         if state & 1 == 0 { NonZeroU64::new(state / 2) } else { None }

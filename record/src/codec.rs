@@ -86,11 +86,12 @@ impl std::error::Error for DecodeError {}
 /// `time` is that of the frame (nanoseconds since 1970): the client's change time is written as its
 /// distance from it. Extended attributes that would make the body longer than [`BODY_MAX`] are left
 /// out, which the record then says; those that decide what becomes of it are left out last.
+#[inline]
 pub fn encode(record: &Record<'_>, time: u64, out: &mut Body) -> u32 {
-    let mut out = out.begin(upper_bound(record));
+    let extra = more_fields(record);
+    let mut out = out.begin(upper_bound(record, extra));
     let mut tag = u32::from(record.origin.bits())
         | record.kind.map_or(0, |kind| (kind as u32) << bit::FILE_TYPE_SHIFT);
-    let extra = more_fields(record);
     if extra != 0 {
         tag |= bit::MORE;
         out.number(extra);
@@ -165,29 +166,34 @@ pub fn encode(record: &Record<'_>, time: u64, out: &mut Body) -> u32 {
         tag |= bit::SET;
         out.set(set);
     }
-    if let Some(target) = &record.target {
-        out.counted(target);
-    }
-    if let Some(rdev) = record.rdev {
-        out.number(rdev);
-    }
-    if let Some(gfid) = record.replaced {
-        out.gfid(gfid);
-    }
-    if let Some(source) = record.source {
-        out.gfid(source.gfid);
-        out.number(source.offset);
+    // Asked once and not for each: few records have any.
+    if extra != 0 {
+        if let Some(target) = &record.target {
+            out.counted(target);
+        }
+        if let Some(rdev) = record.rdev {
+            out.number(rdev);
+        }
+        if let Some(gfid) = record.replaced {
+            out.gfid(gfid);
+        }
+        if let Some(source) = record.source {
+            out.gfid(source.gfid);
+            out.number(source.offset);
+        }
     }
     if !record.xattrs.is_empty() || record.xattrs_cut {
         tag |= bit::XATTRS;
         out.xattrs(record);
     }
-    if let Some(renaming) = &record.renaming {
-        out.link(&renaming.from);
-        out.link(&renaming.to);
-    }
-    if let Some(path) = &record.path {
-        out.counted(path);
+    if extra != 0 {
+        if let Some(renaming) = &record.renaming {
+            out.link(&renaming.from);
+            out.link(&renaming.to);
+        }
+        if let Some(path) = &record.path {
+            out.counted(path);
+        }
     }
     out.end();
     tag

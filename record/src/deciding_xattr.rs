@@ -37,6 +37,7 @@ impl Record<'_> {
 
     /// Whether it asks for an inode to be looked at again ([`TRIGGER_SYNC`]).
     #[must_use]
+    #[inline]
     pub fn triggers_sync(&self) -> bool {
         self.fop == Fop::SETXATTR && self.has_deciding_xattr()
     }

@@ -42,6 +42,7 @@ pub enum Effect {
 /// another name of the same one (POSIX rename). All other fops change something whenever they succeed,
 /// as far as the host tells.
 #[must_use]
+#[inline]
 pub fn effect(record: &Record<'_>, op_ret: i32, policy: Policy) -> Effect {
     let fop = record.fop;
     let onto_itself =

@@ -85,6 +85,7 @@ impl Fop {
 
     /// The class of a watched fop; `None` for all others.
     #[must_use]
+    #[inline]
     pub fn class(self) -> Option<Class> {
         match self.row()?.watch {
             Watch::Watched(class) => Some(class),
@@ -94,20 +95,20 @@ impl Fop {
 
     /// The place of a data or metadata fop in the per-slice mask of an inode: 0 to 15, one each.
     #[must_use]
+    #[inline]
     pub fn slice_bit(self) -> Option<u8> {
-        let sliced = |class| matches!(class, Some(Class::Data | Class::Metadata));
-        sliced(self.class()).then(|| SLICE_BITS[usize::from(self.0)])
+        *SLICE_BITS.get(usize::from(self.0))?
     }
 }
 
 /// The place of each fop among the sliced ones, computed once: the fop path must not count.
-const SLICE_BITS: [u8; HOST_FOPS.len()] = {
-    let mut bits = [0; HOST_FOPS.len()];
+const SLICE_BITS: [Option<u8>; HOST_FOPS.len()] = {
+    let mut bits = [None; HOST_FOPS.len()];
     let mut next = 0;
     let mut at = 0;
     while at < HOST_FOPS.len() {
-        bits[at] = next;
         if let Watch::Watched(Class::Data | Class::Metadata) = HOST_FOPS[at].watch {
+            bits[at] = Some(next);
             next += 1;
         }
         at += 1;

@@ -46,6 +46,7 @@ impl Origin {
     /// `glusterfs-internal-fop` in the request's xdata, whether a client sent it at all, and the
     /// directory it works in.
     #[must_use]
+    #[inline]
     pub fn decide(pid: i32, internal_mark: bool, from_client: bool, parent: Option<Gfid>) -> Self {
         match pid {
             -1 => Origin::GeoRep,

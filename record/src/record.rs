@@ -323,6 +323,7 @@ impl FileType {
 
     /// The type with the host's number; `None` for 0 ("invalid") and for what is not known.
     #[must_use]
+    #[inline]
     pub fn from_host(number: u32) -> Option<FileType> {
         Self::ALL.into_iter().find(|kind| *kind as u32 == number)
     }

@@ -62,6 +62,7 @@ impl<M: Memory> Ring<M> {
         }
     }
 
+    #[inline]
     fn append_within(&self, draft: &Draft<'_>, limit: u64, full: Full) -> Reserved {
         let reserved = self.reserve(draft.words(), limit, full);
         if let Reserved::Place { position, seq } = reserved {
@@ -70,6 +71,7 @@ impl<M: Memory> Ring<M> {
         reserved
     }
 
+    #[inline]
     fn reserve(&self, words: u64, limit: u64, full: Full) -> Reserved {
         let memory = &self.memory;
         let mut counted = false;
@@ -107,6 +109,7 @@ impl<M: Memory> Ring<M> {
         }
     }
 
+    #[inline]
     fn commit(&self, draft: &Draft<'_>, position: u64, seq: u64) {
         let [commit, second, time] = draft.head(seq);
         let store = |word: u64, value| {

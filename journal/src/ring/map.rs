@@ -60,16 +60,14 @@ impl Mapping {
     }
 
     #[inline]
-    fn slots(&self) -> &[AtomicU64] {
-        // SAFETY: the mapping is `len` words long, page-aligned, initialised by the file, lives as
-        // long as `self`, and this process changes it through atomics only. The file's lock and mode
-        // keep other processes away.
-        unsafe { std::slice::from_raw_parts(self.start.as_ptr(), self.len) }
-    }
-
-    #[inline]
     fn slot(&self, slot: Slot) -> &AtomicU64 {
-        &self.slots()[slot_index(slot, self.mask)]
+        let index = slot_index(slot, self.mask);
+        debug_assert!(index < self.len, "{slot:?} of {} words", self.len);
+        // SAFETY: `slot_index` gives a place below `FRAMES_AT + mask + 1`, which is `len`: a test asks it for the
+        // last of each kind, and who notes has the number of one of [`Load::notes`]. The mapping is `len` words
+        // long, page-aligned, initialised by the file, lives as long as `self`, and this process changes it
+        // through atomics only. The file's lock and mode keep other processes away.
+        unsafe { self.start.add(index).as_ref() }
     }
 }
 
@@ -128,5 +126,25 @@ impl Memory for Mapping {
         }
         #[cfg(not(target_arch = "x86_64"))]
         let _ = slot;
+    }
+}
+
+#[cfg(all(test, not(loom)))]
+mod tests {
+    use super::super::notes::NOTE_WORDS;
+    use super::*;
+
+    #[test]
+    fn every_slot_lies_in_the_mapping() {
+        for words in [1u64, 64, 1 << 23] {
+            let len = FRAMES_AT + words as usize;
+            let at = |slot| slot_index(slot, words - 1);
+            assert_eq!(at(Slot::Note(NOTES - 1, NOTE_WORDS - 1)), FRAMES_AT - 1);
+            assert_eq!(at(Slot::Word(words - 1)), len - 1);
+            assert_eq!((at(Slot::Word(words)), at(Slot::Word(u64::MAX))), (FRAMES_AT, len - 1));
+            let head = [Slot::Reserve, Slot::Dropped, Slot::Drained, Slot::Next];
+            let rest = [Slot::Accounted, Slot::Unnamed, Slot::Note(0, 0)];
+            assert!(head.into_iter().chain(rest).all(|slot| at(slot) < FRAMES_AT));
+        }
     }
 }

@@ -11,8 +11,8 @@ use crate::deciding_xattr::decides;
 use crate::varint::{self, zigzag};
 use crate::{Gfid, Link, Record, SetAttr, Time, Xattr, set_attr};
 
-/// Bytes that need no heap.
-const INLINE: usize = 256;
+/// Bytes that need no heap: enough for a record with a name and no extended attributes.
+const INLINE: usize = 512;
 
 /// The bytes of a body.
 #[derive(Clone)]
@@ -31,6 +31,7 @@ impl Body {
     }
 
     /// Begins anew, with room for `room` bytes.
+    #[inline]
     pub(super) fn begin(&mut self, room: usize) -> Writer<'_> {
         self.heap.clear();
         let bytes = if room <= INLINE {
@@ -52,6 +53,7 @@ impl Default for Body {
 impl Deref for Body {
     type Target = [u8];
 
+    #[inline]
     fn deref(&self) -> &[u8] {
         let bytes = if self.heap.is_empty() { &self.inline[..] } else { &self.heap };
         &bytes[..self.len]
@@ -64,26 +66,17 @@ impl fmt::Debug for Body {
     }
 }
 
-/// The most bytes that the body of `record` can take: all numbers at their longest.
-pub(super) fn upper_bound(record: &Record<'_>) -> usize {
-    /// Five gfids and twenty-odd numbers.
-    const FIXED: usize = 136;
-    /// The numbers of a setattr, and those that few records have.
-    const RARE: usize = 150;
-    let rare = record.set.is_some()
-        || record.source.is_some()
-        || record.rdev.is_some()
-        || record.owner.is_some()
-        || record.replaced.is_some();
+/// The most bytes that the body of `record` can take: all numbers at their longest. `more` are its rarer fields.
+#[inline]
+pub(super) fn upper_bound(record: &Record<'_>, more: u64) -> usize {
+    /// Five gfids and thirty-odd numbers, and what a number writes behind itself.
+    const FIXED: usize = 320;
     let name = |link: Option<&Link<'_>>| link.map_or(0, |link| link.name.len());
     let mut room = FIXED + name(record.at.as_ref()) + name(record.to.as_ref());
-    if rare {
-        room += RARE;
+    if more != 0 {
+        room += record.target.as_ref().map_or(0, |target| target.len() + varint::MAX_LEN);
+        room += behind_xattrs(record);
     }
-    if let Some(target) = &record.target {
-        room += target.len() + varint::MAX_LEN;
-    }
-    room += behind_xattrs(record);
     if !record.xattrs.is_empty() || record.xattrs_cut {
         let xattrs: usize = record.xattrs.iter().map(room_of).sum();
         room += 2 + xattrs.min(BODY_MAX);
@@ -124,12 +117,15 @@ impl Writer<'_> {
     }
 
     #[inline]
-    pub(super) fn number(&mut self, mut value: u64) {
-        while value > 0x7f {
-            self.byte(value as u8 | 0x80);
-            value >>= 7;
-        }
-        self.byte(value as u8);
+    pub(super) fn number(&mut self, value: u64) {
+        if value > 0x7f { self.long_number(value) } else { self.byte(value as u8) }
+    }
+
+    /// Copied at the length of the longest one, which takes no loop; what is too much is written over.
+    fn long_number(&mut self, value: u64) {
+        let (bytes, len) = varint::encode(value);
+        self.bytes[self.at..self.at + varint::MAX_LEN].copy_from_slice(&bytes);
+        self.at += len;
     }
 
     #[inline]

@@ -299,3 +299,68 @@ fn golden_bytes() {
         assert_eq!(format!("{} {tag:07x} {hex}", record.fop), line);
     }
 }
+
+/// Every field, and every number at its longest: what is written fits in what was reserved, whatever comes last.
+#[test]
+fn the_longest_numbers_fit() {
+    let link = || Link { parent: Gfid([0xff; 16]), name: Cow::Owned(vec![b'n'; 255]) };
+    let time = || Time { sec: i64::MIN, nsec: u32::MAX };
+    let mask = set_attr::MODE
+        | set_attr::UID
+        | set_attr::GID
+        | set_attr::SIZE
+        | set_attr::ATIME
+        | set_attr::MTIME
+        | set_attr::CTIME;
+    let all = Record {
+        gfid: Some(Gfid([0xff; 16])),
+        kind: Some(FileType::Regular),
+        caller: Some(Caller { uid: u32::MAX, gid: u32::MAX - 1, pid: -1 }),
+        client: Some(ClientId(u32::MAX)),
+        ctime: Some(i64::MIN),
+        offset: Some(u64::MAX),
+        length: Some(u64::MAX),
+        size: Some(u64::MAX / 2),
+        at: Some(link()),
+        to: Some(Link { parent: Gfid([0xfe; 16]), ..link() }),
+        mode: Some(u32::MAX),
+        flags: Some(u32::MAX),
+        nlink: Some(u32::MAX),
+        last_link: Some(true),
+        owner: Some(Owner { uid: u32::MAX, gid: u32::MAX }),
+        set: Some(SetAttr {
+            mask: mask | 0xffff_0000,
+            mode: u32::MAX,
+            uid: u32::MAX,
+            gid: u32::MAX,
+            size: u64::MAX,
+            atime: time(),
+            mtime: time(),
+            ctime: time(),
+        }),
+        uncertain: true,
+        marked: true,
+        ..Record::new(Fop(u8::MAX), Origin::Client)
+    };
+    let rarer = Record {
+        target: Some(Cow::Owned(vec![b't'; 4095])),
+        rdev: Some(u64::MAX),
+        replaced: Some(Gfid([0xff; 16])),
+        source: Some(Source { gfid: Gfid([0xff; 16]), offset: u64::MAX }),
+        ..all.clone()
+    };
+    let renaming = Some(Box::new(Renaming { from: link(), to: link() }));
+    let path = Some(Cow::Owned(vec![b'p'; 4096]));
+    let xattrs = vec![Xattr { name: Cow::Owned(vec![b'x'; 255]), value: None }];
+    let mut body = Body::new();
+    for record in [
+        all,
+        Record { renaming, ..rarer.clone() },
+        Record { path, ..rarer.clone() },
+        Record { xattrs, ..rarer.clone() },
+        rarer,
+    ] {
+        let tag = encode(&record, u64::MAX, &mut body);
+        assert_eq!(decode(record.fop, tag, u64::MAX, &body).as_ref(), Ok(&record));
+    }
+}
