@@ -3,12 +3,17 @@
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
+mod brick_changelog;
+
 use std::path::Path;
 
+use gnotify_changelog::layout::Layout;
 use gnotify_harness::{
-    Glusterd, Load, Sandbox, assert_accounted, dump, host_test, statedump, wait_for,
+    Glusterd, Load, Sandbox, assert_accounted, dump, host_test, plugin, statedump, wait_for,
 };
 use serde_json::Value;
+
+use brick_changelog::{assert_created_in, assert_whole, created_in, indexes, touch};
 
 fn volume(node: &Glusterd, name: &str) -> std::path::PathBuf {
     let brick = node.create(name, 1).remove(0);
@@ -93,6 +98,45 @@ host_test!(two_bricks_in_one_process, |t| {
     let dump = statedump(pid);
     for name in ["stays", "goes"] {
         assert!(dump.contains(&format!("[xlator.gnotify.{name}-gnotify]")), "{dump}");
+    }
+});
+
+host_test!(changelogs_of_two_bricks_in_one_process, |t| {
+    let node = t.glusterd();
+    node.install_as(&plugin(), &["features/changelog.so"]);
+    node.multiplex();
+    let volume = |name: &str| {
+        let brick = node.create(name, 1).remove(0);
+        node.set(name, "changelog.changelog", "on");
+        node.set(name, "changelog.rollover-time", "2");
+        node.start_volume(name);
+        brick
+    };
+    let (stays, goes) = (volume("stays"), volume("goes"));
+    assert_eq!(node.brick_pid("stays", &stays), node.brick_pid("goes", &goes));
+    let mount = node.mount("stays", "stays");
+    let layout = |brick: &Path| Layout::new(brick.join(".glusterfs/changelogs"));
+    let (mut its, mut others) = (Vec::new(), Vec::new());
+    for round in 0..3 {
+        let other = node.mount("goes", &format!("goes{round}"));
+        others.extend(touch(other.path(), round * 100..round * 100 + 20));
+        its.extend(touch(mount.path(), round * 100..round * 100 + 20));
+        // Once with records that are not yet exported, as far as that can be had.
+        if round != 1 {
+            wait_for("all records", || created_in(&layout(&goes)).len() == others.len());
+        }
+        other.unmount();
+        stop_and_wait(&node, "goes", &stays);
+        its.extend(touch(mount.path(), round * 100 + 50..round * 100 + 60));
+        node.start_volume("goes");
+        wait_for("all records", || created_in(&layout(&goes)).len() >= others.len());
+    }
+    wait_for("all records", || created_in(&layout(&stays)).len() >= its.len());
+    for (brick, names) in [(&stays, &its), (&goes, &others)] {
+        let layout = layout(brick);
+        assert_created_in(&layout, names);
+        assert_eq!(indexes(&layout).len(), 1, "one index");
+        assert_whole(&layout);
     }
 });
 

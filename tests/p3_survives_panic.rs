@@ -3,9 +3,13 @@
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
+mod brick_changelog;
+
 use std::fs;
 
 use gnotify_harness::{built_with, host_test, wait_for};
+
+use brick_changelog::{created, indexes, layout, touch};
 
 host_test!(a_panic_costs_a_record_and_nothing_else, |t| {
     let plugin = built_with("injected-panic");
@@ -36,4 +40,23 @@ host_test!(a_panic_costs_a_record_and_nothing_else, |t| {
         let line = line.unwrap_or_else(|| panic!("no word of {name} in the log:\n{log}"));
         assert!(line.contains("injected.rs:"), "{line}");
     }
+});
+
+host_test!(a_panic_of_the_export_begins_a_new_index, |t| {
+    let spec = t.brick("b").as_changelog().option("changelog", "on").option("rollover-time", "1h");
+    t.install_as(&built_with("injected-panic"), &["features/changelog.so"]);
+    let brick = spec.start();
+    let mount = brick.mount("m");
+    let mut names = touch(mount.path(), 0..5);
+    wait_for("all records", || created(&brick) == names);
+    fs::write(mount.path().join("gnotify-panic-export"), "x").unwrap();
+    wait_for("a new index", || indexes(&layout(&brick)).len() == 2);
+    let log = brick.log();
+    let line = log.lines().find(|line| line.contains("injected by the name gnotify-panic-export"));
+    assert!(line.is_some_and(|line| line.contains("injected.rs:")), "{log}");
+
+    // It goes on behind the panic, without what it panicked at.
+    names.extend(touch(mount.path(), 100..105));
+    wait_for("the records behind it", || created(&brick).len() >= names.len());
+    assert_eq!(created(&brick), names);
 });

@@ -1,7 +1,8 @@
 //! Panics on demand, for the proof of P3; nothing in a normal build.
 //!
 //! With the feature `injected-panic` the fop path panics on every entry with one of two names, once on the
-//! way down and once on the way up. Without it both names mean nothing and the check is gone.
+//! way down and once on the way up, and the export on one with a third. Without it these names mean nothing and the
+//! check is gone.
 
 use gnotify_record::Record;
 
@@ -9,6 +10,8 @@ use gnotify_record::Record;
 pub(crate) const BEFORE: &[u8] = b"gnotify-panic-before";
 /// A fop on an entry with this name panics in its reply.
 pub(crate) const AFTER: &[u8] = b"gnotify-panic-after";
+/// The export panics when it reads the record of a fop on an entry with this name.
+pub(crate) const EXPORT: &[u8] = b"gnotify-panic-export";
 
 #[inline]
 pub(crate) fn panic_on(name: &[u8], record: &Record<'_>) {

@@ -19,6 +19,7 @@ use gnotify_record::Class;
 use super::place::Place;
 use super::settle::settle;
 use super::{Beginning, Settings};
+use crate::injected;
 
 /// Bytes that are written at once.
 const BATCH: usize = 256 << 10;
@@ -310,6 +311,7 @@ impl Exporting {
             match entry.what {
                 _ if !counts => {}
                 What::Record(record) => {
+                    injected::panic_on(injected::EXPORT, &record);
                     let is_name = record.fop.class() == Some(Class::Entry);
                     let settled = if record.uncertain && is_name {
                         settle(&record, &self.beginning.brick)
