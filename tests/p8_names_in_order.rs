@@ -10,7 +10,7 @@ use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 
 use gnotify_harness::rustix::fs::lgetxattr;
-use gnotify_harness::{Mount, Sandbox, assert_accounted, host_test, wait_for};
+use gnotify_harness::{Mount, Sandbox, Volfile, assert_accounted, host_test, wait_for};
 use serde_json::Value;
 
 const NAMES: [&str; 5] = ["one/a", "one/b", "one/c", "two/a", "two/b"];
@@ -107,7 +107,11 @@ fn found(brick: &Path) -> Tree {
 
 fn through(t: &Sandbox, mounts: usize) {
     let turns = std::env::var("GNOTIFY_TURNS").map_or(1_500, |text| text.parse().unwrap());
-    let brick = t.brick("b").option("journal", "on").start();
+    // GlusterFS's storage translator (10.3, posix_link) replies that a LINK failed where the inode still has the extended
+    // attribute of an earlier link at that name, and removes the name only afterwards: by then it may be another's, whose
+    // end nobody is told of. Without gfid2path there is no such attribute.
+    let graph = Volfile::named("brick.vol").fill("BRICK", "@BRICK@\n  option gfid2path off");
+    let brick = t.brick("b").graph(graph).option("journal", "on").start();
     let mounts: Vec<Mount> = (0..mounts).map(|number| brick.mount(&format!("m{number}"))).collect();
     for dir in ["one", "two"] {
         fs::create_dir(mounts[0].path().join(dir)).unwrap();

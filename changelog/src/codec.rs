@@ -425,7 +425,7 @@ impl std::error::Error for ReadError {
 }
 
 /// How much is read at once: several of the longest records.
-const BUFFER: usize = 4 * RECORD_MAX;
+const BUFFER: usize = 8 * RECORD_MAX;
 
 /// Reads a slice from its beginning to its end or its first damage, with a buffer of fixed size.
 ///
