@@ -15,7 +15,7 @@ host_test!(a_panic_costs_a_record_and_nothing_else, |t| {
     let plugin = built_with("injected-panic");
     let brick = t.brick("b").option("journal", "on").plugin(&plugin).start();
     let mount = brick.mount("m");
-    for name in ["gnotify-panic-before", "gnotify-panic-after"] {
+    for name in ["gnotify-panic-before", "gnotify-panic-entered", "gnotify-panic-after"] {
         let at = mount.path().join(name);
         for _ in 0..10 {
             fs::write(&at, name).unwrap();
@@ -29,13 +29,16 @@ host_test!(a_panic_costs_a_record_and_nothing_else, |t| {
     wait_for("the record of another file", || {
         brick.dump().iter().any(|entry| entry["name"] == "afterwards")
     });
-    assert!(!brick.dump().iter().any(|entry| entry["name"] == "gnotify-panic-before"));
+    let recorded = |name: &str| brick.dump().iter().filter(|entry| entry["name"] == name).count();
+    assert_eq!(recorded("gnotify-panic-before"), 0);
+    // The name was given back each time, and the reply has made the record.
+    assert_eq!(recorded("gnotify-panic-entered"), 40);
 
-    // Each of the two names: ten times create, unlink, mkdir, rmdir.
+    // Each of the three names: ten times create, unlink, mkdir, rmdir.
     let dump = brick.statedump();
-    assert!(dump.lines().any(|line| line == "panics=80"), "{dump}");
+    assert!(dump.lines().any(|line| line == "panics=120"), "{dump}");
     let log = brick.log();
-    for name in ["gnotify-panic-before", "gnotify-panic-after"] {
+    for name in ["gnotify-panic-before", "gnotify-panic-entered", "gnotify-panic-after"] {
         let line = log.lines().find(|line| line.contains(&format!("injected by the name {name}")));
         let line = line.unwrap_or_else(|| panic!("no word of {name} in the log:\n{log}"));
         assert!(line.contains("injected.rs:"), "{line}");

@@ -40,7 +40,7 @@ pub(crate) fn deliver(
         write_in(body, instance, journal, record)
     };
     let this = instance.this();
-    let mut number = match effect(record, op_ret, policy) {
+    let mut appended = match effect(record, op_ret, policy) {
         Effect::Nothing => return None,
         Effect::Record => append(record),
         Effect::RecordOncePerSlice(bit) => {
@@ -57,7 +57,7 @@ pub(crate) fn deliver(
                 return Some(journal.next_seq().saturating_sub(1));
             }
             let appended = append(record);
-            if let (Some(_), Some((slice, inode))) = (appended, marked) {
+            if let (Appended::Yes(_), Some((slice, inode))) = (appended, marked) {
                 inode_ctx::update(inode, this, |mark| SliceMark(mark).with(slice, bit, origin).0);
             }
             appended
@@ -71,13 +71,13 @@ pub(crate) fn deliver(
             client: record.client,
             ..about(Fop::OPEN, record)
         };
-        number = write(instance, journal, &open).or(number);
+        appended = write(instance, journal, &open);
     }
     if let (Some(fd), true) = (opened, policy.journal_opens) {
         // The host tells us of the close of those only on which we left a mark.
         fd_ctx::set(fd, this, OpenMark::of(record.client).0);
     }
-    number
+    Some(appended.number())
 }
 
 /// Tells consumers of the event channel that a file was opened, and sees to it that they hear of its close.
@@ -144,15 +144,12 @@ pub(crate) fn deliver_close(instance: &Instance, fop: Fop, fd: Fd<'_>) {
         flags: Some(fd.flags().cast_unsigned()),
         ..Record::new(fop, origin)
     };
-    write(instance, journal, &record);
+    // What finds no room is told as a gap.
+    let _ = write(instance, journal, &record);
 }
 
-/// Writes `record`, and gives its number if it is in the ring.
-pub(crate) fn write(
-    instance: &Instance,
-    journal: &BrickJournal,
-    record: &Record<'_>,
-) -> Option<u64> {
+/// Writes `record`.
+pub(crate) fn write(instance: &Instance, journal: &BrickJournal, record: &Record<'_>) -> Appended {
     write_in(&mut Body::new(), instance, journal, record)
 }
 
@@ -163,17 +160,15 @@ fn write_in(
     instance: &Instance,
     journal: &BrickJournal,
     record: &Record<'_>,
-) -> Option<u64> {
-    match journal.append_record_in(body, record, now()) {
-        Appended::Yes(number) => {
-            instance.counters.recorded(record.fop);
-            Some(number)
-        }
+) -> Appended {
+    let appended = journal.append_record_in(body, record, now());
+    match appended {
+        Appended::Yes(_) => instance.counters.recorded(record.fop),
         Appended::Dropped(_) => {
             instance.counters.dropped.fetch_add(1, Relaxed);
-            None
         }
     }
+    appended
 }
 
 /// A record of `fop` by whoever did `other`.

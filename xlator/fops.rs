@@ -89,15 +89,13 @@ macro_rules! fops {
                                     let $before = &mut seen;
                                     $observe
                                 }
-                                let (mut pending, xdata) = seen.finish(recorded);
+                                let (pending, xdata) = seen.finish(recorded);
                                 injected::panic_on(injected::BEFORE, &pending.record);
-                                let waiter = instance.enter(&mut pending);
-                                (pending, xdata, waiter)
+                                (pending, xdata)
                             })
                         });
                     // The frame stayed outside, so that the fop goes on whatever happened in there.
-                    let (Some((mut pending, replaced, waiter)), Some(instance)) = (seen, instance)
-                    else {
+                    let (Some((mut pending, replaced)), Some(instance)) = (seen, instance) else {
                         // SAFETY: [host-args] the host's own arguments. [one-child] checked by init.
                         unsafe {
                             wind_tail!(
@@ -106,6 +104,13 @@ macro_rules! fops {
                         }
                         return 0;
                     };
+                    // A panic in it costs nothing: the reply gives back what was taken.
+                    let waiter = instance.guarded(|| {
+                        let waiter = instance.enter(&mut pending);
+                        injected::panic_on(injected::ENTERED, &pending.record);
+                        waiter
+                    });
+                    let waiter = waiter.flatten();
                     let xdata = replaced.as_ref().map_or(xdata, |xdata| xdata.as_ptr());
                     if waiter.is_none() && !instance.hold_back(&mut pending) {
                         // SAFETY: as above, with an xdata of ours that outlives the call.

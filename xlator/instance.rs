@@ -217,8 +217,9 @@ impl Instance {
         if self.switches().has(Switches::ORDER)
             && let Some(names) = Names::of(pending.record.at.as_ref(), pending.record.to.as_ref())
         {
-            let waiter = self.order.enter(names, &mut pending.record);
+            // First, so that they are given back whatever happens.
             pending.names = Some(names);
+            let waiter = self.order.enter(names, &mut pending.record);
             if waiter.is_some() {
                 return waiter;
             }

@@ -23,11 +23,14 @@ pub fn get(inode: Inode<'_>, this: Xlator<'_>) -> u64 {
 #[inline]
 pub fn update(inode: Inode<'_>, this: Xlator<'_>, change: impl Fn(u64) -> u64) {
     let Some(Slot { key, number }) = slot(inode, this) else { return };
-    // As the host does it: what is stored in belongs to who stored first.
-    match key.load(Ordering::Relaxed) {
-        ours if ours == owner(this) => {}
-        0 => key.store(owner(this), Ordering::Relaxed),
-        _ => return,
+    // As the host does it: a slot belongs to who stored in it first.
+    let owner = owner(this);
+    if key.load(Ordering::Relaxed) != owner
+        && key
+            .compare_exchange(0, owner, Ordering::Relaxed, Ordering::Relaxed)
+            .is_err_and(|other| other != owner)
+    {
+        return;
     }
     let mut before = number.load(Ordering::Relaxed);
     while let Err(now) =

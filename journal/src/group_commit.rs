@@ -12,7 +12,7 @@ use std::{fmt, io, mem};
 use crossbeam_channel::{Receiver, Sender, unbounded};
 
 use crate::Level;
-use crate::journal::Shared;
+use crate::journal::{Shared, guarded};
 
 /// The rest of a reply.
 pub type Reply = Box<dyn FnOnce() + Send>;
@@ -29,10 +29,21 @@ pub(crate) struct GroupCommit {
     running: Mutex<Option<Running>>,
 }
 
+/// A reply that is given when this is dropped, whatever becomes of the threads: a fop must not hang.
+struct Promised(Option<Reply>);
+
+impl Drop for Promised {
+    fn drop(&mut self) {
+        if let Some(reply) = self.0.take() {
+            reply();
+        }
+    }
+}
+
 /// What comes in by a door.
 enum Left {
     /// A reply, and the number of the entry that it waits for.
-    Reply(u64, Reply),
+    Reply(u64, Promised),
     /// Nothing that comes behind this is waited for.
     End,
 }
@@ -92,46 +103,60 @@ impl Door {
     /// Leaves the rest of a reply until entry `seq` and all before it are durable; or, where the journal cannot be
     /// made so, for a second. Takes no lock that is held over a system call.
     pub fn leave(&self, seq: u64, reply: Reply) {
-        let left = Left::Reply(seq, reply);
-        let refused = match &self.0 {
-            Some(replies) => replies.send(left).err().map(|refused| refused.0),
-            None => Some(left),
-        };
-        // The journal is stopped: nothing will become durable, and the reply must be given.
-        if let Some(Left::Reply(_, reply)) = refused {
-            reply();
+        let promised = Promised(Some(reply));
+        // Where the journal is stopped nothing will become durable: what is refused is given.
+        if let Some(replies) = &self.0 {
+            let _ = replies.send(Left::Reply(seq, promised));
         }
     }
 }
 
+/// What it means that one of the threads has ended.
+const AT_ONCE: &str = "replies do not wait until their records are durable";
+
 fn start(shared: &Arc<Shared>) -> io::Result<Running> {
     let (replies, left) = unbounded();
-    let (durable, ready) = unbounded::<Vec<Reply>>();
-    let on_reply = move || ready.into_iter().flatten().for_each(|reply| reply());
-    let reply = thread::Builder::new().name("gnotify-reply".to_owned()).spawn(on_reply)?;
+    let (durable, ready) = unbounded::<Vec<Promised>>();
+    let reply = {
+        let shared = Arc::clone(shared);
+        let on_reply = move || {
+            guarded(&shared, "the thread that gives replies", AT_ONCE, || {
+                ready.into_iter().for_each(drop);
+            });
+        };
+        thread::Builder::new().name("gnotify-reply".to_owned()).spawn(on_reply)?
+    };
     let shared = Arc::clone(shared);
-    let on_commit = move || commit(&shared, &left, &durable);
+    let on_commit = move || {
+        guarded(&shared, "the thread that syncs for replies", AT_ONCE, || {
+            commit(&shared, &left, &durable);
+        });
+    };
     let commit = thread::Builder::new().name("gnotify-commit".to_owned()).spawn(on_commit)?;
     Ok(Running { replies, threads: [commit, reply] })
 }
 
-fn commit(shared: &Shared, left: &Receiver<Left>, durable: &Sender<Vec<Reply>>) {
+fn commit(shared: &Shared, left: &Receiver<Left>, durable: &Sender<Vec<Promised>>) {
     let mut in_trouble = false;
     let mut ended = false;
     while !ended {
-        let Ok(first) = left.recv() else { return };
+        let Ok(came) = left.recv() else { return };
         let mut group = Vec::new();
-        let mut last = 0;
-        for one in std::iter::once(first).chain(left.try_iter()) {
+        let (mut first, mut last) = (u64::MAX, 0);
+        for one in std::iter::once(came).chain(left.try_iter()) {
             match one {
                 Left::Reply(seq, reply) => {
-                    last = last.max(seq);
+                    (first, last) = (first.min(seq), last.max(seq));
                     group.push(reply);
                 }
                 Left::End => ended = true,
             }
         }
-        let trouble = !group.is_empty() && (!carried(shared, last) || !shared.syncer.sync_now());
+        let is_durable = group.is_empty()
+            || carried(shared, last)
+                && shared.is_whole_from(first)
+                && shared.syncer.sync_now(|file, result| shared.synced(file, result));
+        let trouble = !is_durable;
         if trouble && !in_trouble {
             shared.host.log(
                 Level::Error,
@@ -157,4 +182,31 @@ fn carried(shared: &Shared, last: u64) -> bool {
         thread::sleep(LOOK);
     }
     true
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::sync::atomic::{AtomicU32, Ordering};
+
+    #[test]
+    fn a_reply_that_is_left_behind_the_end_is_given() {
+        let given = Arc::new(AtomicU32::new(0));
+        let reply = || -> Reply {
+            let given = Arc::clone(&given);
+            Box::new(move || {
+                given.fetch_add(1, Ordering::Relaxed);
+            })
+        };
+        let (replies, left) = unbounded();
+        let door = Door(Some(replies));
+        door.leave(1, reply());
+        assert_eq!(given.load(Ordering::Relaxed), 0, "it waits");
+        // The thread ends with it: nobody will take it.
+        drop(left);
+        assert_eq!(given.load(Ordering::Relaxed), 1);
+        door.leave(2, reply());
+        Door(None).leave(3, reply());
+        assert_eq!(given.load(Ordering::Relaxed), 3);
+    }
 }

@@ -32,7 +32,7 @@ use crate::segment::Header;
 use crate::slices::Slices;
 use crate::space::Space;
 use crate::statement::{Body, Cause, Gap, How, Start, Statement};
-use crate::sync_thread::Syncer;
+use crate::sync_thread::{Syncer, Waiting};
 use crate::{
     Config, Host, InFlight, LOCK_FILE, Level, Limits, OpenError, Reserve, clock, unrecorded,
 };
@@ -79,6 +79,10 @@ pub(crate) struct Shared {
     limits: Mutex<Limits>,
     segment: Mutex<Live>,
     io_errors: AtomicU64,
+    /// The last fsync failed, which was logged.
+    sync_failing: AtomicBool,
+    /// The entries below this number are lost, or were written before.
+    written_off: AtomicU64,
     sealed_segments: AtomicU64,
     sealed_bytes: AtomicU64,
     packed_segments: AtomicU64,
@@ -104,6 +108,16 @@ pub enum Appended {
     Yes(u64),
     /// The ring was full. It is lost, and a gap will cover this number.
     Dropped(u64),
+}
+
+impl Appended {
+    /// The number of the entry, or of the gap that stands for it.
+    #[must_use]
+    #[inline]
+    pub fn number(self) -> u64 {
+        let (Appended::Yes(number) | Appended::Dropped(number)) = self;
+        number
+    }
 }
 
 /// A journal's figures at one moment, each right for itself.
@@ -456,6 +470,33 @@ impl Shared {
         self.packed_segments.store(retention.packed() as u64, Ordering::Relaxed);
     }
 
+    /// Counts an fsync that failed, and says so unless the one before it failed too.
+    pub(crate) fn synced(&self, waiting: &Waiting, result: io::Result<()>) {
+        let was_failing = self.sync_failing.swap(result.is_err(), Ordering::Relaxed);
+        let Err(error) = result else { return };
+        self.count_io_error();
+        if !was_failing {
+            let path = waiting.path.display();
+            self.host.log(
+                Level::Error,
+                &format!(
+                    "journal: cannot sync {path}: {error}; a power loss now may lose what was written to it: \
+                     repair the brick's disk"
+                ),
+            );
+        }
+    }
+
+    /// Says that the entries below number `next` were written off, ahead of their being given back.
+    pub(crate) fn write_off(&self, next: u64) {
+        self.written_off.store(next, Ordering::Release);
+    }
+
+    /// Whether none of the entries from number `first` on was written off, as far as they are given back.
+    pub(crate) fn is_whole_from(&self, first: u64) -> bool {
+        self.written_off.load(Ordering::Acquire) <= first
+    }
+
     pub(crate) fn count_io_error(&self) {
         self.io_errors.fetch_add(1, Ordering::Relaxed);
     }
@@ -577,6 +618,8 @@ impl Ready {
                 len: self.segment.len,
             }),
             io_errors: AtomicU64::new(0),
+            sync_failing: AtomicBool::new(false),
+            written_off: AtomicU64::new(0),
             sealed_segments: AtomicU64::new(0),
             sealed_bytes: AtomicU64::new(0),
             packed_segments: AtomicU64::new(0),
@@ -640,26 +683,8 @@ fn spawn_journal(shared: &Arc<Shared>, mut worker: JournalThread) -> io::Result<
 fn spawn_sync(shared: &Arc<Shared>) -> io::Result<JoinHandle<()>> {
     let shared = Arc::clone(shared);
     thread::Builder::new().name("gnotify-sync".to_owned()).spawn(move || {
-        let mut failing = false;
         guarded(&shared, "the sync thread", LOST, || {
-            shared.syncer.run(|waiting, result| {
-                let Err(error) = result else {
-                    failing = false;
-                    return;
-                };
-                shared.count_io_error();
-                if !failing {
-                    let path = waiting.path.display();
-                    shared.host.log(
-                        Level::Error,
-                        &format!(
-                            "journal: cannot sync {path}: {error}; a power loss now may lose what \
-                             was written to it: repair the brick's disk"
-                        ),
-                    );
-                }
-                failing = true;
-            });
+            shared.syncer.run(|waiting, result| shared.synced(waiting, result));
         });
     })
 }
@@ -677,7 +702,12 @@ fn spawn_pack(shared: &Arc<Shared>, dir: &Path) -> io::Result<JoinHandle<()>> {
 const LOST: &str = "entries stay in the ring until it is full, then they are lost and counted";
 
 /// Runs a thread's work. A panic of ours must not go unnoticed, nor take the host down. `so` says what it means.
-fn guarded<T>(shared: &Shared, what: &str, so: &str, work: impl FnOnce() -> T) -> Option<T> {
+pub(crate) fn guarded<T>(
+    shared: &Shared,
+    what: &str,
+    so: &str,
+    work: impl FnOnce() -> T,
+) -> Option<T> {
     let work = || {
         shared.host.thread_started();
         work()

@@ -219,6 +219,7 @@ impl JournalThread {
     /// Gives up what is in the batch: the ring must keep moving.
     fn write_off(&mut self, mark: &Mark) {
         self.note_statements(mark);
+        self.shared.write_off(mark.next);
         self.drain.consume(&self.shared.ring, mark);
     }
 

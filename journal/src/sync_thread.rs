@@ -25,6 +25,8 @@ struct State {
     /// When the oldest of what waits was written.
     since: Option<Instant>,
     interval: Duration,
+    /// An fsync failed, and nobody who wants all to be durable has heard of it.
+    failed: bool,
     stopping: bool,
 }
 
@@ -37,7 +39,8 @@ pub(crate) struct Waiting {
 
 impl Syncer {
     pub(crate) fn new(interval: Duration) -> Syncer {
-        let state = State { waiting: Vec::new(), since: None, interval, stopping: false };
+        let state =
+            State { waiting: Vec::new(), since: None, interval, failed: false, stopping: false };
         Syncer { state: Mutex::new(state), changed: Condvar::new(), syncing: Mutex::new(()) }
     }
 
@@ -65,28 +68,30 @@ impl Syncer {
     }
 
     /// The thread's work. `report` hears how each fsync went.
-    pub(crate) fn run(&self, mut report: impl FnMut(&Waiting, io::Result<()>)) {
+    pub(crate) fn run(&self, report: impl Fn(&Waiting, io::Result<()>)) {
         while self.wait() {
-            let _syncing = self.syncing.lock().unwrap_or_else(PoisonError::into_inner);
-            for waiting in self.take() {
-                let result = sync_data(&waiting.file);
-                report(&waiting, result);
-            }
+            self.sync(&report);
         }
     }
 
-    /// Syncs what was written before. Whether that went well; what did not is tried again, and reported, by the
-    /// thread.
-    pub(crate) fn sync_now(&self) -> bool {
+    /// Syncs what was written before. Whether that went well, and so did what the thread has synced since the last call:
+    /// what is waited for may have been part of that.
+    pub(crate) fn sync_now(&self, report: impl Fn(&Waiting, io::Result<()>)) -> bool {
+        self.sync(&report);
+        !std::mem::take(&mut self.lock().failed)
+    }
+
+    /// Syncs what waits. What fails is not tried again by itself: the kernel tells of a page that it could not write
+    /// once, and takes it for written from then on, so that another try would tell a lie.
+    fn sync(&self, report: &impl Fn(&Waiting, io::Result<()>)) {
         let _syncing = self.syncing.lock().unwrap_or_else(PoisonError::into_inner);
-        let mut well = true;
         for waiting in self.take() {
-            if sync_data(&waiting.file).is_err() {
-                well = false;
-                self.written(&waiting.path, &waiting.file);
+            let result = sync_data(&waiting.file);
+            if result.is_err() {
+                self.lock().failed = true;
             }
+            report(&waiting, result);
         }
-        well
     }
 
     pub(crate) fn take(&self) -> Vec<Waiting> {
@@ -115,5 +120,34 @@ impl Syncer {
     fn lock(&self) -> MutexGuard<'_, State> {
         // The state is whole after each statement, so a panic of another holder does no harm.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(all(test, not(loom)))]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "a test fails by it")]
+
+    use super::*;
+    use std::cell::Cell;
+
+    #[test]
+    fn what_the_thread_could_not_sync_is_heard_by_who_waits_for_it() {
+        let syncer = Syncer::new(Duration::ZERO);
+        let refused = Cell::new(0);
+        let report = |_: &Waiting, result: io::Result<()>| {
+            refused.set(refused.get() + u32::from(result.is_err()));
+        };
+        // A pipe takes no fsync.
+        let (_, pipe) = io::pipe().unwrap();
+        let pipe = Arc::new(File::from(std::os::fd::OwnedFd::from(pipe)));
+        syncer.written(Path::new("pipe"), &pipe);
+        syncer.stop();
+        syncer.run(report);
+        assert_eq!(refused.get(), 1);
+        assert!(!syncer.sync_now(report), "the thread has taken it, and failed");
+        assert!(syncer.sync_now(report), "that was said, and nothing else waits");
+        syncer.written(Path::new("pipe"), &pipe);
+        assert!(!syncer.sync_now(report));
+        assert_eq!(refused.get(), 2);
     }
 }

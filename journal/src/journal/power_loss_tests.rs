@@ -184,7 +184,7 @@ fn power_loss_everywhere(retained: Option<u64>, starts: u64, packed: bool) {
             worker.heed_packed();
             worker.trim_when_due();
             if round % 3 == 2 {
-                assert!(shared.syncer.sync_now());
+                assert!(shared.syncer.sync_now(|_, _| {}));
             }
         }
     }
