@@ -52,6 +52,7 @@ test-long: need ## The tests of `make test` that can go on for longer, for about
 	$(CARGO) build --package gnotify-cli
 	$(CARGO) test --package gnotify-journal --test 'p4_*'
 	$(CARGO) test --package gnotify --test 'p4_*' --test 'p8_*' --test 'a*' --test 'changelog_*' --test 'stock_*' --test 'glusterfind_*' \
+	    --test 'geo_replication_*' \
 	    -- --include-ignored
 
 # Sanitizers are in every compiler, but said to be unstable.

@@ -15,7 +15,8 @@ fail() {
 # At run time: the host and its tools. For the build: a linker, and what the host's headers include.
 packages=(
     glusterfs-server glusterfs-client libgfapi0 libgfchangelog0 attr iproute2 util-linux
-    e2fsprogs xfsprogs python3 python3-pyxattr openssh-client strace fio
+    e2fsprogs xfsprogs python3 python3-pyxattr openssh-client openssh-server
+    rsync strace fio
     gcc libc6-dev libglusterfs-dev libacl1-dev liburcu-dev libssl-dev uuid-dev libclang-dev
     pkg-config "$@"
 )
@@ -42,6 +43,11 @@ done
 [ ${#missing[@]} -gt 0 ] || exit 0
 
 echo "gnotify: installing Debian packages: ${missing[*]}"
+# A test starts sshd, in a network of its own. This machine is not to serve ssh because of that.
+if [[ " ${missing[*]} " == *" openssh-server "* ]]; then
+    mkdir -p /etc/ssh
+    echo "From gnotify's tests. Remove this file to serve ssh." >/etc/ssh/sshd_not_to_be_run
+fi
 mkdir -p target
 log=$PWD/target/apt.log
 export DEBIAN_FRONTEND=noninteractive

@@ -30,6 +30,7 @@ mod plugin;
 mod random;
 mod random_calls;
 mod sandbox;
+mod sshd;
 mod statedump;
 mod tool;
 mod volfile;

@@ -7,8 +7,10 @@ use std::process::{Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 
 use crate::brick::BrickSpec;
+use crate::daemon::Daemon;
 use crate::glusterd::Glusterd;
 use crate::plugin::xlator_dir;
+use crate::sshd;
 use crate::tool::{run, tool, try_run};
 
 /// Set inside the namespaces: the scratch directory of the test.
@@ -87,6 +89,11 @@ impl Sandbox {
     /// Starts glusterd. A sandbox has room for one.
     pub fn glusterd(&self) -> Glusterd {
         Glusterd::start(self)
+    }
+
+    /// Starts sshd at glusterd's address, where root lets root in.
+    pub fn sshd(&self) -> Daemon {
+        sshd::start(self)
     }
 }
 
