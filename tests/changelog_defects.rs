@@ -347,22 +347,27 @@ fn structure(kind: u32, len: usize) -> String {
 
 host_test!(d23_an_ipc_is_checked, |t| {
     const WHOLE: usize = 4104;
-    const RELEASE: u32 = 8;
+    const BR_RELEASE: u32 = 16;
     let mut brick = spec(t, "b", "1h").option("changelog-notification", "on").start();
     let consumer = GfEvents::register(t, brick.dir().to_str().unwrap(), 0x1f, true);
     wait_for("the connection", || consumer.is_connected());
     let wrong = [
-        (RELEASE, WHOLE - 1),
-        (RELEASE, WHOLE + 1),
-        (RELEASE, 4),
-        (RELEASE, 1),
+        (BR_RELEASE, WHOLE - 1),
+        (BR_RELEASE, WHOLE + 1),
+        (BR_RELEASE, 4),
+        (BR_RELEASE, 1),
         (0, WHOLE),
+        // Whoever could send these could have a consumer read any file as a slice.
+        (1, WHOLE),
+        (2, WHOLE),
+        (4, WHOLE),
+        (8, WHOLE),
         (3, WHOLE),
         (32, WHOLE),
         (u32::MAX, WHOLE),
     ];
     let mut commands: Vec<Vec<String>> = Vec::new();
-    for (kind, len) in wrong.into_iter().chain([(RELEASE, WHOLE)]) {
+    for (kind, len) in wrong.into_iter().chain([(BR_RELEASE, WHOLE)]) {
         let words = ["ipc", "0", "RELEASE-EVENT"].map(str::to_owned);
         commands.push(words.into_iter().chain([structure(kind, len)]).collect());
     }
@@ -381,7 +386,7 @@ host_test!(d23_an_ipc_is_checked, |t| {
     fs::write(mount.path().join("file"), "").unwrap();
     wait_for("the file's events", || consumer.count() >= 3);
     let kinds: Vec<u8> = consumer.events().iter().map(|event| event.bytes[0]).collect();
-    assert_eq!(&kinds[..3], [8, 4, 8], "RELEASE by ipc, then CREATE and RELEASE");
+    assert_eq!(&kinds[..3], [16, 4, 8], "BR_RELEASE by ipc, then CREATE and RELEASE");
     assert!(brick.is_alive());
 });
 

@@ -7,11 +7,13 @@ mod brick_changelog;
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 
-use gnotify_harness::{host_test, wait_for};
+use gnotify_changelog::layout::Layout;
+use gnotify_harness::{host_test, run, tool, wait_for};
 use gnotify_record::Fop;
 
 use brick_changelog::{
-    assert_created, assert_whole, created, indexed, indexes, layout, slice, touch,
+    assert_created, assert_created_in, assert_whole, created, created_in, indexed, indexes, layout,
+    slice, touch,
 };
 
 host_test!(the_live_changelog_follows, |t| {
@@ -90,4 +92,36 @@ host_test!(stock_goes_on_and_back, |t| {
         assert_created(&brick, &names);
         assert_eq!(indexes(&layout(&brick)).len(), 1, "one index");
     }
+});
+
+host_test!(a_roll_over_without_room_is_repeated, |t| {
+    let room = t.path("room");
+    fs::create_dir(&room).unwrap();
+    run(tool("mount").args(["-t", "tmpfs", "-o", "nr_inodes=2000", "tmpfs"]).arg(&room));
+    let dir = room.join("changelogs");
+    let brick = t
+        .brick("b")
+        .as_changelog()
+        .option("changelog", "on")
+        .option("rollover-time", "2")
+        .option("changelog-dir", &dir.to_string_lossy())
+        .start();
+    let layout = Layout::new(&dir);
+    let mount = brick.mount("m");
+    let mut names = touch(mount.path(), 0..5);
+    wait_for("the first slice, and the directories of its day", || !indexed(&layout).is_empty());
+
+    // The slice that is finished gets its name, and there is no inode for the next.
+    let filler = |number: u32| room.join(format!("filler{number}"));
+    let fillers = (0..).take_while(|number| fs::File::create(filler(*number)).is_ok()).count();
+    names.extend(touch(mount.path(), 100..105));
+    wait_for("the failure", || brick.log().contains("it is tried again, and the journal keeps"));
+    assert!(!layout.live().exists());
+    names.extend(touch(mount.path(), 200..205));
+    (0..fillers as u32).for_each(|number| fs::remove_file(filler(number)).unwrap());
+    wait_for("all records", || created_in(&layout).len() >= names.len());
+    names.extend(touch(mount.path(), 300..305));
+    wait_for("the records behind them", || created_in(&layout).len() >= names.len());
+    assert_created_in(&layout, &names);
+    assert_whole(&layout);
 });

@@ -186,6 +186,7 @@ impl ChangelogRole {
             journal_dir,
             journal: Arc::clone(journal),
             since,
+            unsure: false,
             from,
             finished: Arc::new(move |slice| {
                 use std::os::unix::ffi::OsStrExt;

@@ -6,6 +6,7 @@ use std::num::NonZeroU64;
 use std::sync::atomic::Ordering::Relaxed;
 
 use gnotify_bindings::{Client, Fd, fd_ctx, inode_ctx};
+use gnotify_changelog::rules;
 use gnotify_channel::{Event, Kind};
 use gnotify_journal::Appended;
 use gnotify_record::codec::Body;
@@ -33,32 +34,33 @@ pub(crate) fn deliver(
     let After { pending, op_ret, opened, .. } = seen;
     let policy = instance.switches().policy();
     let Pending { record, changed, known_client, body, .. } = pending;
-    let origin = record.origin;
-    let mut append = |record: &mut Record<'static>| {
-        record.client =
-            client.and_then(|client| instance.clients.number(client, known_client, journal));
-        write_in(body, instance, journal, record)
-    };
     let this = instance.this();
-    let mut appended = match effect(record, op_ret, policy) {
+    let once_per_slice = match effect(record, op_ret, policy) {
         Effect::Nothing => return None,
-        Effect::Record => append(record),
-        Effect::RecordOncePerSlice(bit) => {
+        Effect::Record => None,
+        Effect::RecordOncePerSlice(bit) => Some(bit),
+    };
+    record.client =
+        client.and_then(|client| instance.clients.number(client, known_client, journal));
+    let mut appended = match once_per_slice {
+        None => write_in(body, instance, journal, record),
+        Some(bit) => {
             // The slice is read once, now that the change is made and ahead of the append, and that one is
             // stored: if the slice ends in between, the inode is recorded again, which is legal; a change
             // without a record is not. While a slice is being ended there is none to be recorded in.
             let slice = journal.slice().map(NonZeroU64::get);
-            let marked = slice.zip(changed.inode());
-            if let Some((slice, inode)) = marked
-                && SliceMark(inode_ctx::get(inode, this)).has(slice, bit, origin)
+            let side = side(instance, record);
+            let marked = slice.zip(changed.inode()).zip(side);
+            if let Some(((slice, inode), apart)) = marked
+                && SliceMark(inode_ctx::get(inode, this)).has(slice, bit, apart)
             {
                 instance.counters.repeated.fetch_add(1, Relaxed);
                 // Its record is one of those before.
                 return Some(journal.next_seq().saturating_sub(1));
             }
-            let appended = append(record);
-            if let (Appended::Yes(_), Some((slice, inode))) = (appended, marked) {
-                inode_ctx::update(inode, this, |mark| SliceMark(mark).with(slice, bit, origin).0);
+            let appended = write_in(body, instance, journal, record);
+            if let (Appended::Yes(_), Some(((slice, inode), apart))) = (appended, marked) {
+                inode_ctx::update(inode, this, |mark| SliceMark(mark).with(slice, bit, apart).0);
             }
             appended
         }
@@ -78,6 +80,23 @@ pub(crate) fn deliver(
         fd_ctx::set(fd, this, OpenMark::of(record.client).0);
     }
     Some(appended.number())
+}
+
+/// On which side of an inode's mark a record counts: true where consumers pass over it that would not pass over another of
+/// the same fop. `None`: it is not to be left out, and nothing behind it.
+#[inline]
+fn side(instance: &Instance, record: &Record<'_>) -> Option<bool> {
+    let of_client = record.origin == Origin::Client;
+    if instance.role().is_none() {
+        return Some(!of_client);
+    }
+    // The changelog passes over more than that, and tells of some of what GlusterFS does itself. What is not told must
+    // hide nothing that is; and two sides are too few to tell the others apart too.
+    match (rules::is_told(record), of_client) {
+        (true, true) => Some(false),
+        (true, false) => None,
+        (false, _) => Some(true),
+    }
 }
 
 /// Tells consumers of the event channel that a file was opened, and sees to it that they hear of its close.

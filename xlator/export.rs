@@ -65,6 +65,8 @@ pub(crate) struct Beginning {
     /// The number of a segment, and that of the first entry in or behind it that counts where no slice says another
     /// one.
     pub(crate) from: (u64, u64),
+    /// The journal's slice may have begun ahead of that.
+    pub(crate) unsure: bool,
     /// Hears of each slice that is finished and has records: its file.
     pub(crate) finished: Arc<dyn Fn(&Path) + Send + Sync>,
     /// The host's log.
@@ -171,11 +173,15 @@ impl Export {
                     // The hook has logged where. What it was at is not known: nobody shall be told that it is whole.
                     beginning.since = Since::Broken;
                     beginning.from = beginning.journal.here();
+                    beginning.unsure = true;
                     thread::sleep(RETRY);
                 }
                 before.put_back();
+                // Under the lock, so that nobody looks ahead of it and sleeps behind it.
+                let orders = lock(&shared.orders);
                 shared.ended.store(true, Ordering::Release);
                 shared.told.notify_all();
+                drop(orders);
             })?
         };
         let thread = join.thread().clone();

@@ -37,7 +37,10 @@ pub(crate) unsafe extern "C" fn entry(
             let events = events.iter().flat_map(|dict| dict.iter());
             let events: Result<Vec<Event>, _> =
                 events.map(|(_, bytes)| Event::from_bytes(bytes)).collect();
+            // The others are ours to tell: whoever could say that a slice is finished could have consumers read any file.
+            let ours_to_tell = |event: &Event| !matches!(event, Event::BrRelease { .. });
             match events {
+                Ok(events) if events.iter().any(ours_to_tell) => false,
                 Ok(events) => {
                     // The host's list has the newest first.
                     events.into_iter().rev().for_each(|event| role.announce(event));

@@ -84,6 +84,8 @@ fn trim_indexes<S: Storage>(writer: &mut Writer<S>, kept: u64) -> io::Result<()>
             // It begins with a slice that is kept already.
             None if current => continue,
             Some(first) if first == begun => continue,
+            // A trim that could not remove the old one has made it already.
+            Some(first) if first == index.begun => {}
             Some(first) if current => {
                 *index = Index::create(storage, layout, first, &records, mark)?;
             }

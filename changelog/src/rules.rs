@@ -57,6 +57,12 @@ pub fn changes<'r>(record: &'r Record<'_>, scope: Scope) -> SmallVec<[Change<'r>
     changes
 }
 
+/// Whether a certain `record` becomes a change, if not in [`Scope::Stock`] then in the other.
+#[must_use]
+pub fn is_told(record: &Record<'_>) -> bool {
+    !changes(record, Scope::Extended).is_empty()
+}
+
 fn changes_content(record: &Record<'_>) -> bool {
     let fops = [
         Fop::WRITE,

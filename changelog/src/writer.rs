@@ -225,6 +225,12 @@ impl<S: Storage> Writer<S> {
         self.end(ts)
     }
 
+    /// Whether a roll-over has begun and failed: it must be repeated before anything else.
+    #[must_use]
+    pub fn is_rolling(&self) -> bool {
+        self.rolling.is_some() || self.ended.is_some()
+    }
+
     fn end(&mut self, ts: u64) -> io::Result<Rolled> {
         if let Some(ended) = &self.ended {
             return Ok(ended.clone());

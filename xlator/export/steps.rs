@@ -13,7 +13,7 @@ use gnotify_changelog::layout::Layout;
 use gnotify_changelog::storage::Disk;
 use gnotify_changelog::writer::{self, Since, Slice, Started, Writer};
 use gnotify_changelog::{codec, retention};
-use gnotify_journal::{ReadError, Reader, Resume, Statement, What};
+use gnotify_journal::{Cause, Gap, ReadError, Reader, Resume, Statement, What};
 use gnotify_record::Class;
 
 use super::place::Place;
@@ -81,6 +81,9 @@ pub(super) struct Exporting {
     untouched: bool,
     /// Recording is switched off, as far as the journal was read.
     off: bool,
+    /// The journal's slice may have begun ahead of the index: what it leaves out as a repetition may have its record
+    /// where nobody looks. So the index ends with that slice.
+    unsure: bool,
     /// When the running slice began.
     began: Instant,
     /// When the slices were last looked through for what is not kept.
@@ -124,7 +127,10 @@ impl Source {
 
 impl Exporting {
     pub(super) fn new(beginning: Beginning, settings: Settings) -> Exporting {
-        let since = beginning.since;
+        let (since, unsure) = (beginning.since, beginning.unsure);
+        if unsure {
+            beginning.journal.end_slice();
+        }
         Exporting {
             beginning,
             settings,
@@ -136,6 +142,7 @@ impl Exporting {
             then: None,
             untouched: false,
             off: false,
+            unsure,
             began: Instant::now(),
             trimmed: None,
             asked: false,
@@ -283,7 +290,15 @@ impl Exporting {
         }
         let layout = Layout::new(&self.settings.dir);
         let path = ts.map_or_else(|| layout.live(), |ts| layout.slice(ts));
-        let there = count(&path).map_err(|error| unwritable(&self.settings, error))?;
+        let there = match count(&path) {
+            Ok(there) => there,
+            Err(error) if error.kind() == io::ErrorKind::InvalidData => {
+                let text = format!("changelog: {}: {error}: a new index begins", path.display());
+                (self.beginning.log)(Level::Warning, &text);
+                return Ok(None);
+            }
+            Err(error) => return Err(unwritable(&self.settings, error)),
+        };
         Ok(Some(Source::new(reader, place, place.passed + there)))
     }
 
@@ -300,7 +315,7 @@ impl Exporting {
                 // One entry that cannot be understood; the next call goes on behind it.
                 Err(error @ (ReadError::BadRecord { .. } | ReadError::BadStatement { .. })) => {
                     (self.beginning.log)(Level::Error, &format!("changelog: {error}"));
-                    self.then = Some(Then::Break);
+                    (self.then, self.unsure) = (Some(Then::Break), true);
                     break;
                 }
                 Err(error) => return Err(error.into()),
@@ -334,7 +349,7 @@ impl Exporting {
                         Err(error) => {
                             let text = format!("changelog: a look at the brick failed: {error}");
                             (self.beginning.log)(Level::Error, &text);
-                            self.then = Some(Then::Break);
+                            (self.then, self.unsure) = (Some(Then::Break), true);
                         }
                     }
                 }
@@ -346,7 +361,14 @@ impl Exporting {
                 What::Statement(Statement::SliceEnd { .. }) => {
                     self.then = Some(Then::EndSlice(seq));
                 }
-                What::Statement(Statement::Gap(_) | Statement::On | Statement::Start(_)) => {
+                What::Statement(
+                    what @ (Statement::Gap(_) | Statement::On | Statement::Start(_)),
+                ) => {
+                    // These a reader says, and not the journal, which begins a slice with those that it says itself.
+                    self.unsure |= matches!(
+                        what,
+                        Statement::Gap(Gap { cause: Cause::Damaged | Cause::Trimmed, .. })
+                    );
                     self.off = false;
                     self.then = Some(Then::Break);
                 }
@@ -369,6 +391,15 @@ impl Exporting {
         }
         match self.then {
             None => return Ok(()),
+            Some(Then::EndSlice(seq)) if self.unsure => {
+                // From here on the journal leaves out nothing of which the next index has no record.
+                self.unsure = false;
+                if let Err(failure) = self.break_off() {
+                    self.unsure = true;
+                    return Err(failure);
+                }
+                self.finished = Some(seq);
+            }
             Some(Then::EndSlice(seq)) => self.end_slice(seq)?,
             Some(Then::EndEmpty) => self.end_empty()?,
             Some(Then::Break) => self.break_off()?,
@@ -385,6 +416,7 @@ impl Exporting {
             self.beginning.journal.end_slice();
         }
         let live = self.writer.as_ref().map(Writer::live_len);
+        let rolling = self.writer.as_ref().is_some_and(Writer::is_rolling);
         if let (Some(source), Some(_)) = (&mut self.source, live) {
             source.begin_slice(self.settings.scope);
         }
@@ -402,7 +434,7 @@ impl Exporting {
                 }
                 self.begin()?;
             }
-            Some(live) if live > 0 || wanted => self.roll()?,
+            Some(live) if live > 0 || wanted || rolling => self.roll()?,
             Some(_) => self.note_place()?,
         }
         self.finished = Some(seq);
@@ -420,7 +452,15 @@ impl Exporting {
     /// Ends the slice and begins another.
     fn roll(&mut self) -> Result<(), Failure> {
         let Some(writer) = &mut self.writer else { return Ok(()) };
-        let rolled = writer.roll(now()).map_err(|error| unwritable(&self.settings, error))?;
+        let rolled = match writer.roll(now()) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                let text = format!("changelog: somebody has removed files of it: {error}");
+                (self.beginning.log)(Level::Warning, &text);
+                self.untouched = false;
+                return self.break_off();
+            }
+            rolled => rolled.map_err(|error| unwritable(&self.settings, error))?,
+        };
         self.began = Instant::now();
         (self.asked, self.untouched) = (false, false);
         self.tell(rolled.path.as_deref());
@@ -440,6 +480,9 @@ impl Exporting {
 
     /// Ends the index, because changes may be missing, and begins another.
     fn break_off(&mut self) -> Result<(), Failure> {
+        if self.unsure {
+            self.beginning.journal.end_slice();
+        }
         if self.untouched && self.writer.is_some() {
             if let Some(source) = &mut self.source {
                 source.begin_slice(self.settings.scope);
@@ -479,12 +522,16 @@ impl Exporting {
     }
 }
 
-/// How many records a slice has.
+/// How many records a slice has. [`io::ErrorKind::InvalidData`] where it is damaged.
 fn count(path: &Path) -> io::Result<u64> {
+    let damaged = |error: codec::ReadError| match error {
+        codec::ReadError::Io { source, .. } => source,
+        error => io::Error::new(io::ErrorKind::InvalidData, error.to_string()),
+    };
     let mut reader = match codec::Reader::new(BufReader::new(File::open(path)?)) {
         Ok(reader) => reader,
         Err(error) if error.is_truncation() => return Ok(0),
-        Err(error) => return Err(io::Error::other(error.to_string())),
+        Err(error) => return Err(damaged(error)),
     };
     let mut count = 0;
     loop {
@@ -492,7 +539,7 @@ fn count(path: &Path) -> io::Result<u64> {
             Ok(Some(_)) => count += 1,
             Ok(None) => return Ok(count),
             Err(error) if error.is_truncation() => return Ok(count),
-            Err(error) => return Err(io::Error::other(error.to_string())),
+            Err(error) => return Err(damaged(error)),
         }
     }
 }

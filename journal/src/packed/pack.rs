@@ -191,7 +191,9 @@ impl Blocks {
         };
         while raw.offset - self.from < BLOCK {
             let Some(found) = raw.find(self.number).map_err(unread)? else {
-                return Ok(self.len.min(self.from + BLOCK_MAX));
+                let end = self.len.min(self.from + BLOCK_MAX);
+                raw.offset = end;
+                return Ok(end);
             };
             if found.offset - self.from >= BLOCK {
                 break;
