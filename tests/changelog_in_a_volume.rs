@@ -20,7 +20,8 @@
 mod brick_changelog;
 mod volume_pair;
 
-use std::fs::{self, OpenOptions};
+use std::fs::{self, File, OpenOptions};
+use std::io::Write;
 use std::os::unix::fs::{FileExt, MetadataExt, PermissionsExt, lchown, symlink};
 use std::path::Path;
 
@@ -148,6 +149,28 @@ host_test!(a_sharded_file_comes_and_goes, |t| {
         wait_for("the shards to be removed in the background", || shards() == 0);
     }
     pair.assert_alike(Order::AnyBrick);
+});
+
+/// The size of a sharded file is kept in an extended attribute, and so is what replicas and fragments note of a write under
+/// way. Both are changed by the same fop, and only the first is recorded.
+fn a_sharded_file_grows(t: &Sandbox, layout: &[&str], bricks: usize) {
+    let options = [("features.shard", "on"), ("features.shard-block-size", "4MB")];
+    let pair = Pair::start(t, layout, bricks, &options);
+    for volume in pair.volumes() {
+        let mount = pair.mount(volume, volume);
+        let path = mount.path().join("grows");
+        let mut file = File::create(&path).unwrap();
+        for megabyte in 0..6 {
+            file.write_all(&vec![megabyte; 1 << 20]).unwrap();
+            file.sync_all().unwrap();
+        }
+    }
+    pair.assert_alike(Order::Any);
+}
+
+host_test!(a_sharded_file_grows_on_replicas, |t| a_sharded_file_grows(t, &["replica", "2"], 2));
+host_test!(a_sharded_file_grows_on_fragments, |t| {
+    a_sharded_file_grows(t, &["disperse", "3", "redundancy", "1"], 3);
 });
 
 host_test!(a_brick_is_healed, |t| {
