@@ -302,15 +302,26 @@ fn a_start_behind_a_packed_segment() {
 
 #[test]
 fn a_damaged_segment_comes_back_as_it_was() {
+    damaged_segment_comes_back(|bytes| {
+        bytes[3000..9001].fill(0x5a);
+        bytes.truncate(bytes.len() - 7);
+    });
+}
+
+/// What a power loss leaves behind a segment's last whole frame: more than a block.
+#[test]
+fn a_segment_with_a_long_end_that_is_nothing_comes_back_as_it_was() {
+    damaged_segment_comes_back(|bytes| bytes.resize(bytes.len() + (3 << 20), 0));
+}
+
+fn damaged_segment_comes_back(damage: impl FnOnce(&mut Vec<u8>)) {
     let root = tempdir();
     let (config, _) = packing(root.path());
     let Assembled { shared, mut worker, .. } = Ready::open(&config).unwrap().assemble(&config);
     fill(&shared, &mut worker);
     let path = segment::path(&config.dir, 1);
     let mut bytes = fs::read(&path).unwrap();
-    bytes[3000..9001].fill(0x5a);
-    let end = bytes.len() - 7;
-    bytes.truncate(end);
+    damage(&mut bytes);
     fs::write(&path, &bytes).unwrap();
     let expected = texts(root.path());
     pack_all(&mut packer(&config, &shared));
