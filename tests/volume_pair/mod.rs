@@ -19,6 +19,8 @@ use crate::brick_changelog::{dated, slice};
 /// With the stock object, and with ours.
 const STOCK: &str = "S";
 const OURS: &str = "G";
+/// Replicas' healer makes a directory of this name when it first has time.
+const OF_THE_HEALER: &str = "/.glusterfs-anonymous-inode-";
 /// Seconds: no slice ends by itself while a test runs.
 const ROLLOVER: &str = "86400";
 
@@ -226,11 +228,9 @@ impl Names {
             }
         }
         let mut firsts = Exporter::new(Scope::Stock);
-        let mut holders = HashMap::new();
-        // Both of them look at each change.
-        let firsts =
-            changes.iter().filter(|change| moves(change, &mut holders) & firsts.is_new(change));
-        firsts.map(|change| self.line(change)).collect()
+        let firsts = changes.iter().filter(|change| firsts.is_new(change));
+        let lines = firsts.map(|change| self.line(change));
+        lines.filter(|line| !line.contains(OF_THE_HEALER)).collect()
     }
 
     fn line(&self, change: &Change<'_>) -> String {
@@ -265,28 +265,6 @@ impl Names {
         };
         format!("E {of} {fop} {what}")
     }
-}
-
-/// S6: whether this is no rename between two names of one inode. `holders` says what each name stands for.
-fn moves<'c>(change: &'c Change<'_>, holders: &mut HashMap<&'c Link<'c>, Gfid>) -> bool {
-    let Change::Entry { gfid, entry } = change else { return true };
-    match entry {
-        Entry::Create(Birth { at, .. }) | Entry::Mkdir(Birth { at, .. }) => {
-            holders.insert(at, *gfid)
-        }
-        Entry::Mknod(Birth { at, .. }) | Entry::Symlink(at) | Entry::Link(at) => {
-            holders.insert(at, *gfid)
-        }
-        Entry::Unlink(removal) | Entry::Rmdir(removal) => holders.remove(&removal.at),
-        Entry::Rename { old, new } => {
-            if old == new || holders.get(new) == Some(gfid) {
-                return false;
-            }
-            holders.remove(old);
-            holders.insert(new, *gfid)
-        }
-    };
-    true
 }
 
 /// S3: the part of a mode that the request and the reply have in common.

@@ -13,6 +13,8 @@ use crate::volfile::Volfile;
 pub struct Gfapi {
     volfile: PathBuf,
     log: PathBuf,
+    /// Whether translators of the cluster are between it and the bricks.
+    pub(crate) is_of_volume: bool,
 }
 
 impl Gfapi {
@@ -21,14 +23,14 @@ impl Gfapi {
         let volfile = Volfile::named("client.vol")
             .fill("SOCKET", socket.to_string_lossy())
             .write(sandbox.path(format!("gfapi-{stem}.vol")));
-        Gfapi { volfile, log: sandbox.log(&format!("gfapi-{stem}")) }
+        Gfapi { volfile, log: sandbox.log(&format!("gfapi-{stem}")), is_of_volume: false }
     }
 
     /// A client of a volume, by the graph that glusterd has for its mounts.
     pub(crate) fn of_volume(sandbox: &Sandbox, volume: &str) -> Gfapi {
         let dir = Path::new("/var/lib/glusterd/vols").join(volume);
         let volfile = dir.join(format!("trusted-{volume}.tcp-fuse.vol"));
-        Gfapi { volfile, log: sandbox.log(&format!("gfapi-{volume}")) }
+        Gfapi { volfile, log: sandbox.log(&format!("gfapi-{volume}")), is_of_volume: true }
     }
 
     /// Runs the commands in order and returns each one's result, or its errno.
