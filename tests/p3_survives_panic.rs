@@ -7,9 +7,10 @@ mod brick_changelog;
 
 use std::fs;
 
+use gnotify_changelog::Change;
 use gnotify_harness::{built_with, host_test, wait_for};
 
-use brick_changelog::{created, indexes, layout, touch};
+use brick_changelog::{created, gfid, indexes, layout, recorded, touch};
 
 host_test!(a_panic_costs_a_record_and_nothing_else, |t| {
     let plugin = built_with("injected-panic");
@@ -52,6 +53,7 @@ host_test!(a_panic_of_the_export_begins_a_new_index, |t| {
     let mount = brick.mount("m");
     let mut names = touch(mount.path(), 0..5);
     wait_for("all records", || created(&brick) == names);
+    let known = recorded(&layout(&brick)).len();
     fs::write(mount.path().join("gnotify-panic-export"), "x").unwrap();
     wait_for("a new index", || indexes(&layout(&brick)).len() > 1);
     let log = brick.log();
@@ -62,4 +64,12 @@ host_test!(a_panic_of_the_export_begins_a_new_index, |t| {
     names.extend(touch(mount.path(), 100..105));
     wait_for("the records behind it", || created(&brick).len() >= names.len());
     assert_eq!(created(&brick), names);
+
+    // The journal has had a record of this content in its running slice, and no index that is whole has it.
+    let file = mount.path().join(&names[0]);
+    let gfid = gfid(&brick.dir().join(&names[0]));
+    wait_for("a change to be told that would be a repetition", || {
+        fs::write(&file, "again").unwrap();
+        recorded(&layout(&brick))[known..].contains(&Change::Data { gfid })
+    });
 });

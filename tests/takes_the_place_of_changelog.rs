@@ -6,6 +6,7 @@ mod brick_changelog;
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
 
 use gnotify_changelog::layout::Layout;
 use gnotify_harness::{host_test, run, tool, wait_for};
@@ -124,4 +125,65 @@ host_test!(a_roll_over_without_room_is_repeated, |t| {
     wait_for("the records behind them", || created_in(&layout).len() >= names.len());
     assert_created_in(&layout, &names);
     assert_whole(&layout);
+});
+
+host_test!(removed_files_begin_a_new_index, |t| {
+    let spec = t.brick("b").as_changelog().option("changelog", "on").option("rollover-time", "2");
+    let brick = spec.start();
+    let mount = brick.mount("m");
+    touch(mount.path(), 0..5);
+    let layout = layout(&brick);
+    wait_for("a slice", || !indexed(&layout).is_empty());
+    // What administrators do when stock's changelog has grown too large.
+    fs::remove_dir_all(layout.dir()).unwrap();
+    let mut names = Vec::new();
+    let mut round = 1;
+    wait_for("a new index", || {
+        names = touch(mount.path(), round * 10..round * 10 + 5);
+        round += 1;
+        layout.htime_dir().is_dir() && created_in(&layout).ends_with(&names)
+    });
+    names = touch(mount.path(), 100_000..100_005);
+    wait_for("the records behind it", || created_in(&layout).ends_with(&names));
+    assert_whole(&layout);
+    assert!(brick.log().contains("somebody has removed files of it"));
+});
+
+/// Overwrites a part of a slice with what is no record.
+fn damage(slice: &Path) {
+    let mut bytes = fs::read(slice).unwrap();
+    let middle = bytes.len() / 2;
+    bytes[middle..middle + 60].fill(b'!');
+    fs::write(slice, bytes).unwrap();
+}
+
+host_test!(a_damaged_slice_is_made_again_or_begins_a_new_index, |t| {
+    let spec = t.brick("b").as_changelog().option("changelog", "on").option("rollover-time", "1h");
+    let mut brick = spec.start();
+    let mount = brick.mount("m");
+    let mut names = touch(mount.path(), 0..5);
+    let layout = layout(&brick);
+    wait_for("all records", || created_in(&layout) == names);
+    brick.kill9();
+    drop(mount);
+    // The journal still has all that the live one had.
+    damage(&layout.live());
+    brick.start();
+    wait_for("all records", || created_in(&layout).len() >= names.len());
+    let mount = brick.mount("again");
+    names.extend(touch(mount.path(), 10..15));
+    wait_for("all records", || created_in(&layout).len() >= names.len());
+    assert_created_in(&layout, &names);
+    assert_whole(&layout);
+    brick.terminate();
+    drop(mount);
+    // Of one that is finished it is not known how much of the journal it has.
+    fs::remove_file(layout.live()).unwrap();
+    damage(indexed(&layout).last().unwrap());
+    brick.start();
+    wait_for("a new index", || indexes(&layout).len() == 2);
+    let mount = brick.mount("third");
+    touch(mount.path(), 20..25);
+    let told = || slice(&layout.live()).iter().filter(|c| c.fop() == Some(Fop::CREATE)).count();
+    wait_for("the records behind it", || told() == 5);
 });

@@ -144,6 +144,8 @@ fn a_call_that_fails_once_leaves_what_is_true() {
             writer.append(&[change(9)]).unwrap();
             writer.roll(now + 100 * HOUR).unwrap();
             assert_true(&sim);
+            let last = hours(&sim).pop().and_then(|(_, slices)| slices.last().copied());
+            assert_eq!(last, Some((now - T) / HOUR + 100), "call {calls} failed");
         }
     }
 }
