@@ -7,7 +7,7 @@
 //! to one file, stock has the first alone.) If stock dropped one, gnotify would have one more.
 //! `it_notices` shows both on altered lists, and each run ends by taking records out of its own journal.
 //!
-//! `GNOTIFY_ROUNDS` makes the runs longer, `GNOTIFY_SEED` repeats one.
+//! `GNOTIFY_ROUNDS` makes the long ones longer, `GNOTIFY_SEED` repeats one.
 //!
 //! Known defects of stock that are allowed for, and nothing else:
 //!
@@ -358,7 +358,7 @@ const ALL: [Fop; 21] = [
     Fop::FREMOVEXATTR,
 ];
 
-host_test!(of_one_thread_in_order, |t| one_thread(t, rounds(1)));
+host_test!(of_one_thread_in_order, |t| one_thread(t, 1));
 host_test!(
     #[ignore = "long: make test-long"]
     of_one_thread_in_order_for_long,
@@ -402,7 +402,7 @@ fn one_thread(t: &Sandbox, rounds: u64) {
     }
 }
 
-host_test!(of_threads_and_clients_that_race, |t| racing(t, rounds(1)));
+host_test!(of_threads_and_clients_that_race, |t| racing(t, 1));
 host_test!(
     #[ignore = "long: make test-long"]
     of_threads_and_clients_that_race_for_long,

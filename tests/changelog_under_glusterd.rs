@@ -6,12 +6,25 @@
 mod brick_changelog;
 
 use std::fs;
+use std::path::PathBuf;
 
 use gnotify_changelog::layout::Layout;
 use gnotify_harness::rustix::process::Pid;
-use gnotify_harness::{host_test, plugin, wait_for};
+use gnotify_harness::{Glusterd, Sandbox, host_test, plugin, wait_for};
 
 use brick_changelog::{created_in, indexed, indexes, slice, touch};
+
+const VOLUME: &str = "v";
+
+/// A volume of one brick with its changelog on, which is not started yet.
+fn node(t: &Sandbox) -> (Glusterd, PathBuf) {
+    let node = t.glusterd();
+    node.install_as(&plugin(), &["features/changelog.so"]);
+    let brick = node.create(VOLUME, 1).remove(0);
+    node.set(VOLUME, "changelog.changelog", "on");
+    node.set(VOLUME, "changelog.rollover-time", "3600");
+    (node, brick)
+}
 
 /// The open files of a process.
 fn files(pid: Pid) -> usize {
@@ -19,12 +32,7 @@ fn files(pid: Pid) -> usize {
 }
 
 host_test!(d29_d34_the_barrier_leaves_nothing_behind, |t| {
-    const VOLUME: &str = "v";
-    let node = t.glusterd();
-    node.install_as(&plugin(), &["features/changelog.so"]);
-    let brick = node.create(VOLUME, 1).remove(0);
-    node.set(VOLUME, "changelog.changelog", "on");
-    node.set(VOLUME, "changelog.rollover-time", "3600");
+    let (node, brick) = node(t);
     node.set(VOLUME, "changelog.changelog-barrier-timeout", "3");
     node.start_volume(VOLUME);
     let mount = node.mount(VOLUME, "m");
@@ -62,12 +70,7 @@ host_test!(d29_d34_the_barrier_leaves_nothing_behind, |t| {
 });
 
 host_test!(d17_another_directory_strands_no_slice, |t| {
-    const VOLUME: &str = "v";
-    let node = t.glusterd();
-    node.install_as(&plugin(), &["features/changelog.so"]);
-    let brick = node.create(VOLUME, 1).remove(0);
-    node.set(VOLUME, "changelog.changelog", "on");
-    node.set(VOLUME, "changelog.rollover-time", "3600");
+    let (node, brick) = node(t);
     node.start_volume(VOLUME);
     let mount = node.mount(VOLUME, "m");
     let before = Layout::new(brick.join(".glusterfs/changelogs"));
