@@ -1,10 +1,11 @@
 //! The journal as its writer sees it: opened once, appended to by any thread, stopped at the end.
 
-use std::fs::{self, File, OpenOptions, TryLockError};
+mod opening;
+mod threads;
+
+use std::fs::{self, File};
 use std::num::NonZeroU64;
-use std::os::unix::fs::OpenOptionsExt;
-use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::{self, JoinHandle};
@@ -13,35 +14,24 @@ use std::{fmt, io};
 
 use gnotify_record::effect::truncates;
 use gnotify_record::{Class, ClientId, Record, codec};
-use uuid::Uuid;
 
 #[allow(unused_imports, reason = "for the documentation")]
 use crate::Reader;
 use crate::bell::Bell;
-use crate::disk::{SegmentFile, make_private_dir, step, sync};
+use crate::disk::SegmentFile;
 use crate::frame::{Draft, Kind};
 use crate::group_commit::{Door, GroupCommit};
-use crate::home::Home;
-use crate::journal_thread::JournalThread;
-use crate::pack_thread::{PackThread, Packing};
-use crate::recovery::{self, Resumed, Surroundings};
+use crate::pack_thread::Packing;
 use crate::retention::Retention;
-use crate::ring::file::{self, Identity};
-use crate::ring::{Mapping, Reserved, Ring};
-use crate::segment::Header;
+use crate::ring::{Mapping, Reserved, Ring, file};
 use crate::slices::Slices;
-use crate::space::Space;
-use crate::statement::{Body, Cause, Gap, How, Start, Statement};
+use crate::statement::{Body, Statement};
 use crate::sync_thread::{Syncer, Waiting};
-use crate::{
-    Config, Host, InFlight, LOCK_FILE, Level, Limits, OpenError, Reserve, clock, unrecorded,
-};
+use crate::{Config, Host, InFlight, Level, Limits, OpenError, clock};
 
-/// Words that fops leave free in the ring: 4 KiB for the journal thread's own statements.
-const HEADROOM: u64 = 512;
-
-/// Room that a start needs on the brick.
-const BEGINNING: u64 = 64 << 10;
+use opening::Ready;
+pub(crate) use threads::guarded;
+use threads::spawn_pack;
 
 /// Between two looks of [`Journal::flush`].
 const FLUSH_NAP: Duration = Duration::from_millis(1);
@@ -500,273 +490,6 @@ impl Shared {
     pub(crate) fn count_io_error(&self) {
         self.io_errors.fetch_add(1, Ordering::Relaxed);
     }
-}
-
-/// A journal whose files are there and whose START is in the ring, but which has no threads yet.
-struct Ready {
-    lock: File,
-    ring_lock: file::Locked,
-    dir_file: Arc<File>,
-    segment: SegmentFile,
-    retention: Retention,
-    ring: Ring<Mapping>,
-    start_id: u64,
-}
-
-/// A journal that only lacks its threads.
-struct Assembled {
-    lock: File,
-    ring_lock: file::Locked,
-    shared: Arc<Shared>,
-    worker: JournalThread,
-}
-
-impl Ready {
-    /// Remembers it where there can be no journal now.
-    fn open(config: &Config) -> Result<Ready, OpenError> {
-        Ready::prepare(config).inspect_err(|error| {
-            // Whoever else writes it may well record what this instance cannot.
-            if !matches!(error, OpenError::InUse { .. }) {
-                unrecorded::mark(&config.dir, &config.ring, &*config.host);
-            }
-        })
-    }
-
-    fn prepare(config: &Config) -> Result<Ready, OpenError> {
-        let size = config.ring_size;
-        if !size.is_power_of_two() || !(crate::RING_MIN..=crate::RING_MAX).contains(&size) {
-            return Err(OpenError::RingSize { asked: size });
-        }
-        let dir = config.dir.as_path();
-        // What is in the ring may have to be written, a segment is begun, and START follows.
-        let left = fs::metadata(&config.ring).map_or(0, |ring| ring.len());
-        room(dir, config.limits.reserve, left + BEGINNING)
-            .map_err(|error| OpenError::io("begin a segment", dir, error))?;
-        let lock = lock_dir(dir)?;
-        let former = file::read(&config.ring)?;
-        let boot_id = read_boot_id();
-        let now = clock::now();
-        let resumed = recovery::resume(&Surroundings {
-            dir,
-            image: former.as_ref().and_then(|(_, image)| image.as_ref()),
-            boot_id,
-            now,
-            reserve: config.limits.reserve,
-            host: &*config.host,
-        })?;
-        let home = Home::of(dir);
-        let resumed = match resumed.epoch {
-            Some(epoch) if resumed.home.is_another(home) => {
-                recovery::move_away(dir, epoch, &*config.host)?;
-                Resumed { how: How::Moved, ..Resumed::FIRST }
-            }
-            // A kill came between that and the new epoch's first entry.
-            None if recovery::has_former(dir) => Resumed { how: How::Moved, ..Resumed::FIRST },
-            _ => resumed,
-        };
-        let Resumed { start_id, previous, how, next_seq, last_time, .. } = resumed;
-        let epoch = resumed.epoch.unwrap_or_else(|| Uuid::new_v4().into_bytes());
-        // The first bytes of a random UUID are all random, as is the upper half but for two bits.
-        let random = Uuid::new_v4();
-        let [a, b, c, d, ..] = random.into_bytes();
-        let salt = u32::from_le_bytes([a, b, c, d]);
-        let (_, start_key) = random.as_u64_pair();
-        let header =
-            Header { epoch, start_id, first_seq: next_seq, created: now, start_key, home, salt };
-        let segment = SegmentFile::create(dir, &header)
-            .map_err(|error| OpenError::io("begin a segment", dir, error))?;
-        // Older segments may be removed once this one is there: it must not come out of a power loss empty.
-        sync(&segment.file)
-            .map_err(|error| OpenError::io("sync the segment", &segment.path, error))?;
-        let dir_file = sync_dir(dir).map_err(|error| OpenError::io("sync", dir, error))?;
-        let retention = Retention::look(dir, next_seq)
-            .map_err(|error| OpenError::io("list the journal", dir, error))?;
-        let identity = Identity { epoch, start_id, boot_id, salt };
-        let (ring_lock, mapping) = file::create(&config.ring, size, &identity, next_seq)?;
-        // Its lock is not needed any more: the path leads to the new one.
-        drop(former);
-        let ring = Ring::new(mapping, salt, HEADROOM);
-        let version = env!("CARGO_PKG_VERSION").as_bytes();
-        let start = Start { start_id, previous, how, boot_id, last_time, version };
-        let mut body = Body::default();
-        // The ring is empty, so there is room.
-        ring.offer_ahead(&body.draft(salt, Kind::Statement, now, &Statement::Start(start)));
-        if unrecorded::is_marked(config) {
-            let gap = Gap { to: next_seq + 1, cause: Cause::Io, lost: None };
-            ring.offer_ahead(&body.draft(salt, Kind::Statement, now, &Statement::Gap(gap)));
-            unrecorded::forget(config);
-        }
-        Ok(Ready { lock, ring_lock, dir_file, segment, retention, ring, start_id })
-    }
-
-    /// What the threads work with, before they are started.
-    fn assemble(self, config: &Config) -> Assembled {
-        let limits = config.limits.raised();
-        let Header { epoch, .. } = self.segment.header;
-        let shared = Arc::new(Shared {
-            ring: self.ring,
-            bell: Bell::new(),
-            slices: Slices::new(),
-            syncer: Syncer::new(limits.fsync_interval),
-            commit: GroupCommit::new(),
-            packing: Packing::default(),
-            host: Arc::clone(&config.host),
-            limits: Mutex::new(limits),
-            segment: Mutex::new(Live {
-                path: self.segment.path.clone(),
-                first_seq: self.segment.header.first_seq,
-                len: self.segment.len,
-            }),
-            io_errors: AtomicU64::new(0),
-            sync_failing: AtomicBool::new(false),
-            written_off: AtomicU64::new(0),
-            sealed_segments: AtomicU64::new(0),
-            sealed_bytes: AtomicU64::new(0),
-            packed_segments: AtomicU64::new(0),
-            stopping: AtomicBool::new(false),
-            slice_end_asked: AtomicBool::new(false),
-            start_id: self.start_id,
-            epoch,
-        });
-        shared.set_sealed(&self.retention);
-        let worker = JournalThread::new(
-            Arc::clone(&shared),
-            config.dir.clone(),
-            self.dir_file,
-            self.segment,
-            self.retention,
-        );
-        Assembled { lock: self.lock, ring_lock: self.ring_lock, shared, worker }
-    }
-
-    fn launch(self, config: Config) -> Result<Journal, OpenError> {
-        let assembled = self.assemble(&config);
-        assembled.launch(config)
-    }
-}
-
-impl Assembled {
-    fn launch(self, config: Config) -> Result<Journal, OpenError> {
-        let Assembled { lock, ring_lock, shared, worker } = self;
-        let spawned = |error| OpenError::io("start a thread", &config.dir, error);
-        let sync = spawn_sync(&shared).map_err(spawned)?;
-        let journal = match spawn_journal(&shared, worker) {
-            Ok(journal) => journal,
-            Err(error) => {
-                shared.syncer.stop();
-                // It has nothing to sync and ends at once; a panic was logged.
-                let _ = sync.join();
-                return Err(spawned(error));
-            }
-        };
-        let running = Running { journal, sync, pack: None, _lock: lock, _ring_lock: ring_lock };
-        let journal = Journal {
-            shared,
-            dir: config.dir,
-            ring_path: config.ring,
-            running: Mutex::new(Some(running)),
-        };
-        if config.limits.compress {
-            journal.start_packing();
-        }
-        Ok(journal)
-    }
-}
-
-fn spawn_journal(shared: &Arc<Shared>, mut worker: JournalThread) -> io::Result<JoinHandle<bool>> {
-    let shared = Arc::clone(shared);
-    thread::Builder::new().name("gnotify-jnl".to_owned()).spawn(move || {
-        guarded(&shared, "the journal thread", LOST, || worker.run()).unwrap_or(false)
-    })
-}
-
-fn spawn_sync(shared: &Arc<Shared>) -> io::Result<JoinHandle<()>> {
-    let shared = Arc::clone(shared);
-    thread::Builder::new().name("gnotify-sync".to_owned()).spawn(move || {
-        guarded(&shared, "the sync thread", LOST, || {
-            shared.syncer.run(|waiting, result| shared.synced(waiting, result));
-        });
-    })
-}
-
-fn spawn_pack(shared: &Arc<Shared>, dir: &Path) -> io::Result<JoinHandle<()>> {
-    let mut worker = PackThread::new(Arc::clone(shared), dir.to_owned());
-    let shared = Arc::clone(shared);
-    thread::Builder::new().name("gnotify-pack".to_owned()).spawn(move || {
-        let stays = "nothing is lost, segments stay uncompressed";
-        guarded(&shared, "the thread that compresses segments", stays, || worker.run());
-    })
-}
-
-/// What it means that one of the threads has ended that entries need.
-const LOST: &str = "entries stay in the ring until it is full, then they are lost and counted";
-
-/// Runs a thread's work. A panic of ours must not go unnoticed, nor take the host down. `so` says what it means.
-pub(crate) fn guarded<T>(
-    shared: &Shared,
-    what: &str,
-    so: &str,
-    work: impl FnOnce() -> T,
-) -> Option<T> {
-    let work = || {
-        shared.host.thread_started();
-        work()
-    };
-    match catch_unwind(AssertUnwindSafe(work)) {
-        Ok(value) => Some(value),
-        Err(payload) => {
-            let text = payload.downcast_ref::<&str>().copied();
-            let text = text.or_else(|| payload.downcast_ref::<String>().map(String::as_str));
-            shared.host.log(
-                Level::Error,
-                &format!(
-                    "journal: {what} has panicked ({}); {so}: restart the brick, and report this as a \
-                     bug",
-                    text.unwrap_or("no message")
-                ),
-            );
-            None
-        }
-    }
-}
-
-/// Whether the brick's storage reserve leaves room for so many bytes.
-pub(crate) fn room(dir: &Path, reserve: Reserve, bytes: u64) -> io::Result<()> {
-    let Some(there) = dir.ancestors().find_map(|above| File::open(above).ok()) else {
-        // What comes next will say why.
-        return Ok(());
-    };
-    Space::default().take(&there, reserve, bytes)
-}
-
-/// Makes the journal's directory where needed, and takes the lock that makes this its only writer.
-fn lock_dir(dir: &Path) -> Result<File, OpenError> {
-    make_private_dir(dir).map_err(|error| OpenError::io("make the directory", dir, error))?;
-    let path = dir.join(LOCK_FILE);
-    let file = step()
-        .and_then(|()| {
-            OpenOptions::new().write(true).create(true).truncate(false).mode(0o600).open(&path)
-        })
-        .map_err(|error| OpenError::io("open the lock", &path, error))?;
-    match file.try_lock() {
-        Ok(()) => Ok(file),
-        Err(TryLockError::WouldBlock) => Err(OpenError::InUse { path }),
-        Err(TryLockError::Error(error)) => Err(OpenError::io("take the lock", &path, error)),
-    }
-}
-
-/// Makes the names in the directory durable.
-fn sync_dir(dir: &Path) -> io::Result<Arc<File>> {
-    let file = File::open(dir)?;
-    sync(&file)?;
-    Ok(Arc::new(file))
-}
-
-/// Which boot of the machine this is. All zero where /proc does not tell: a ring is then taken for one of
-/// this boot, which on tmpfs it is.
-fn read_boot_id() -> [u8; 16] {
-    let text = fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap_or_default();
-    Uuid::try_parse(text.trim()).map(Uuid::into_bytes).unwrap_or_default()
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {

@@ -30,12 +30,12 @@ use crate::disk::{
 };
 use crate::frame::Kind;
 use crate::home::Home;
-use crate::journal::room;
 use crate::packed;
 use crate::reader::{Cursor, ReadError};
 use crate::ring::file::Image;
 use crate::ring::{Recovered, recover};
 use crate::segment::{self, EXTENSION};
+use crate::space::room;
 use crate::statement::{self, Cause, Gap, How, Statement};
 use crate::{Host, Level, OpenError, Reserve};
 

@@ -5,6 +5,7 @@
 //! each second, not ahead of each write.
 
 use std::fs::File;
+use std::path::Path;
 use std::time::{Duration, Instant};
 use std::{fmt, io};
 
@@ -127,6 +128,15 @@ impl Space {
     pub(crate) fn ask_again(&mut self) {
         self.asked = None;
     }
+}
+
+/// Whether the brick's storage reserve leaves room for so many bytes.
+pub(crate) fn room(dir: &Path, reserve: Reserve, bytes: u64) -> io::Result<()> {
+    let Some(there) = dir.ancestors().find_map(|above| File::open(above).ok()) else {
+        // What comes next will say why.
+        return Ok(());
+    };
+    Space::default().take(&there, reserve, bytes)
 }
 
 /// Bytes of a file system, and those that are free for anybody.

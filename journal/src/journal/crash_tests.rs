@@ -2,14 +2,17 @@
 
 #![allow(clippy::unwrap_used, reason = "a test fails by it")]
 
+use std::path::Path;
 use std::sync::Mutex;
 
 use gnotify_record::{Fop, Origin, Record};
 
 use super::*;
 use crate::disk::crash;
+use crate::ring::file::Identity;
 use crate::ring::{Batch, Drain};
 use crate::segment;
+use crate::segment::Header;
 use crate::{Gap, Reader, What};
 
 #[derive(Default)]

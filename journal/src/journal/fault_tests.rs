@@ -2,13 +2,15 @@
 
 #![allow(clippy::unwrap_used, reason = "a test fails by it")]
 
+use std::path::Path;
 use std::thread::sleep;
 
 use super::crash_tests::{Log, SIX, append, config, copy, killed_with_records_in_the_ring, texts};
+use super::opening::Assembled;
 use super::*;
 use crate::disk::crash;
-use crate::journal_thread::Step;
-use crate::{Reader, What};
+use crate::journal_thread::{JournalThread, Step};
+use crate::{Cause, Reader, What, unrecorded};
 
 const ERRORS: [i32; 5] = [libc::EIO, libc::ENOSPC, libc::EDQUOT, libc::EROFS, libc::EMFILE];
 

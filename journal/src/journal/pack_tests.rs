@@ -4,12 +4,14 @@
 #![allow(clippy::unwrap_used, reason = "a test fails by it")]
 
 use std::collections::BTreeSet;
+use std::path::Path;
 
 use super::crash_tests::{Log, append, config, copy, texts};
+use super::opening::Assembled;
 use super::*;
 use crate::disk::crash;
-use crate::journal_thread::Step as Carry;
-use crate::pack_thread::Step;
+use crate::journal_thread::{JournalThread, Step as Carry};
+use crate::pack_thread::{PackThread, Step};
 use crate::segment::{self, EXTENSION};
 use crate::space::tests::PRETENDED;
 use crate::{Reader, packed};

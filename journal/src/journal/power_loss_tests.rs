@@ -6,15 +6,18 @@
 use std::cell::RefCell;
 use std::collections::{BTreeMap, HashMap};
 use std::os::unix::fs::MetadataExt;
+use std::path::Path;
 use std::rc::Rc;
 
 use gnotify_record::{Fop, Origin};
 
 use super::crash_tests::config;
+use super::opening::Assembled;
 use super::*;
 use crate::disk::{Did, crash};
-use crate::journal_thread::Step;
-use crate::{Reader, What};
+use crate::journal_thread::{JournalThread, Step};
+use crate::pack_thread::PackThread;
+use crate::{Cause, Reader, What};
 
 /// A change of the disk, with files by number.
 #[derive(Debug, Clone)]

@@ -2,11 +2,13 @@
 
 #![allow(clippy::unwrap_used, reason = "a test fails by it")]
 
+use std::path::Path;
 use std::thread::sleep;
 
 use super::crash_tests::{Log, append, config, texts};
+use super::opening::Assembled;
 use super::*;
-use crate::journal_thread::Step;
+use crate::journal_thread::{JournalThread, Step};
 use crate::segment::{self, EXTENSION};
 use crate::space::tests::PRETENDED;
 use crate::{Cause, Gap, Reader, What};
