@@ -79,8 +79,11 @@ fn every_finding_of_a_verification_is_in_the_manual() {
     // As the code spells them, because no journal has all of them.
     let sources = concat!(env!("CARGO_MANIFEST_DIR"), "/src/verify");
     let mut text = fs::read_to_string(format!("{sources}.rs")).unwrap();
-    for entry in fs::read_dir(sources).unwrap() {
-        text += &fs::read_to_string(entry.unwrap().path()).unwrap();
+    for dir in [sources, concat!(env!("CARGO_MANIFEST_DIR"), "/src/verify/scan")] {
+        let files = fs::read_dir(dir).unwrap().map(|entry| entry.unwrap().path());
+        for file in files.filter(|path| path.is_file()) {
+            text += &fs::read_to_string(file).unwrap();
+        }
     }
     for part in ["dump", "verify"] {
         let path = format!("{}/src/changelog/{part}.rs", env!("CARGO_MANIFEST_DIR"));
