@@ -52,7 +52,12 @@ host_test!(a_panic_of_the_export_begins_a_new_index, |t| {
     let brick = spec.start();
     let mount = brick.mount("m");
     let mut names = touch(mount.path(), 0..5);
-    wait_for("all records", || created(&brick) == names);
+    let file = mount.path().join(&names[0]);
+    fs::write(&file, "content").unwrap();
+    let changed = Change::Data { gfid: gfid(&brick.dir().join(&names[0])) };
+    wait_for("all records", || {
+        created(&brick) == names && recorded(&layout(&brick)).contains(&changed)
+    });
     let known = recorded(&layout(&brick)).len();
     fs::write(mount.path().join("gnotify-panic-export"), "x").unwrap();
     wait_for("a new index", || indexes(&layout(&brick)).len() > 1);
@@ -66,10 +71,8 @@ host_test!(a_panic_of_the_export_begins_a_new_index, |t| {
     assert_eq!(created(&brick), names);
 
     // The journal has had a record of this content in its running slice, and no index that is whole has it.
-    let file = mount.path().join(&names[0]);
-    let gfid = gfid(&brick.dir().join(&names[0]));
     wait_for("a change to be told that would be a repetition", || {
         fs::write(&file, "again").unwrap();
-        recorded(&layout(&brick))[known..].contains(&Change::Data { gfid })
+        recorded(&layout(&brick))[known..].contains(&changed)
     });
 });

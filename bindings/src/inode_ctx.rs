@@ -2,7 +2,7 @@
 //!
 //! It exists because the host gives every translator a 64-bit slot on every inode. It holds a packed number
 //! and never a pointer, so that nothing must be freed and a forgotten inode costs nothing. The slot is ours alone,
-//! so the number is looked at and stored without the inode's lock, which every lookup of every client takes.
+//! so the number is looked at and stored without the inode's lock, which the host and other translators take as well.
 
 use core::ptr::NonNull;
 use core::sync::atomic::{AtomicU64, Ordering};
