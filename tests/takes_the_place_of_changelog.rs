@@ -9,7 +9,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
 use gnotify_changelog::layout::Layout;
-use gnotify_harness::{host_test, run, tool, wait_for};
+use gnotify_harness::{BrickSpec, host_test, run, tool, wait_for};
 use gnotify_record::Fop;
 
 use brick_changelog::{
@@ -125,6 +125,25 @@ host_test!(a_roll_over_without_room_is_repeated, |t| {
     wait_for("the records behind them", || created_in(&layout).len() >= names.len());
     assert_created_in(&layout, &names);
     assert_whole(&layout);
+});
+
+host_test!(its_directories_are_there_while_it_is_off, |t| {
+    let made = |spec: BrickSpec| {
+        let brick = spec.start();
+        let dir = layout(&brick).dir().to_owned();
+        let names = fs::read_dir(&dir).unwrap().map(|entry| entry.unwrap().file_name());
+        let mut made: Vec<_> = names
+            .map(|name| {
+                let mode = fs::metadata(dir.join(&name)).unwrap().permissions().mode();
+                (name, format!("{mode:o}"))
+            })
+            .collect();
+        made.sort();
+        made
+    };
+    let stock = made(t.brick("stock").stock_changelog());
+    assert_eq!(made(t.brick("ours").as_changelog()), stock);
+    assert_eq!(stock.len(), 2, "{stock:?}");
 });
 
 host_test!(removed_files_begin_a_new_index, |t| {

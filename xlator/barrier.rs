@@ -56,9 +56,16 @@ impl fmt::Debug for State {
     }
 }
 
-/// A barrier that is up already, or not at all.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct NotSo;
+/// Why a barrier was not put up.
+#[derive(Debug)]
+pub(crate) enum NotRaised {
+    /// It is up already.
+    Already,
+    /// Its file cannot be written.
+    File(io::Error),
+    /// The operating system gives no thread for the timer.
+    Timer(io::Error),
+}
 
 impl Barrier {
     /// Whether fops that change names are held back. Asked behind [`gnotify_journal::UnderWay::enter`].
@@ -72,25 +79,27 @@ impl Barrier {
         self.held.lock().calls.len()
     }
 
-    /// Puts it up, to be lifted by itself after `timeout`: then `expired` hears how many fops go on.
+    /// Puts it up, to be lifted by itself after `timeout`: then `expired` hears how many fops go on. `csnap` makes its file,
+    /// and is not asked where it is up already: that file has what was noted since.
     ///
     /// # Errors
-    /// Where it is up already, or the operating system gives no thread for the timer.
+    /// Where it is not put up, or is as before.
     pub(crate) fn raise(
         self: &Arc<Self>,
-        csnap: Csnap<Disk>,
+        csnap: impl FnOnce() -> io::Result<Csnap<Disk>>,
         timeout: Duration,
         expired: impl FnOnce(usize) + Send + 'static,
-    ) -> io::Result<Result<(), NotSo>> {
+    ) -> Result<(), NotRaised> {
         let mut timer = self.timer.lock().unwrap_or_else(PoisonError::into_inner);
         let number = {
             let mut state = self.held.lock();
             if state.up {
-                return Ok(Err(NotSo));
+                return Err(NotRaised::Already);
             }
             state.number += 1;
             state.number
         };
+        let csnap = csnap().map_err(NotRaised::File)?;
         if let Some(former) = timer.take() {
             // It ended with its barrier. A panic in it has been logged by the hook.
             let _ = former.join();
@@ -111,10 +120,10 @@ impl Barrier {
             Ok(thread) => *timer = Some(thread),
             Err(error) => {
                 self.lift();
-                return Err(error);
+                return Err(NotRaised::Timer(error));
             }
         }
-        Ok(Ok(()))
+        Ok(())
     }
 
     fn wait(&self, number: u64, due: Instant, expired: impl FnOnce(usize)) {
@@ -211,10 +220,12 @@ mod tests {
     use gnotify_changelog::layout::Layout;
     use std::sync::atomic::AtomicUsize;
 
-    fn csnap(dir: &tempfile::TempDir) -> Csnap<Disk> {
+    fn csnap(dir: &tempfile::TempDir) -> impl FnOnce() -> io::Result<Csnap<Disk>> {
         let layout = Layout::new(dir.path());
-        std::fs::create_dir_all(layout.csnap_dir()).unwrap();
-        Csnap::create(Disk, &layout, Encoding::Ascii).unwrap()
+        move || {
+            std::fs::create_dir_all(layout.csnap_dir())?;
+            Csnap::create(Disk, &layout, Encoding::Ascii)
+        }
     }
 
     fn counted(count: &Arc<AtomicUsize>) -> Call {
@@ -230,19 +241,24 @@ mod tests {
         let count = Arc::new(AtomicUsize::new(0));
         assert!(barrier.hold(counted(&count)).is_some(), "it is not up");
         let hour = Duration::from_secs(3600);
-        assert_eq!(barrier.raise(csnap(&dir), hour, |_| ()).unwrap(), Ok(()));
-        assert_eq!(barrier.raise(csnap(&dir), hour, |_| ()).unwrap(), Err(NotSo));
+        barrier.raise(csnap(&dir), hour, |_| ()).unwrap();
         for _ in 0..3 {
             assert!(barrier.hold(counted(&count)).is_none());
         }
         assert_eq!((barrier.is_up(), barrier.len()), (true, 3));
         barrier.note_data(Gfid([7; 16])).unwrap();
+        let again = barrier.raise(csnap(&dir), hour, |_| ());
+        assert!(matches!(again, Err(NotRaised::Already)), "{again:?}");
         assert!(barrier.lift());
         assert_eq!((barrier.is_up(), count.load(Ordering::Relaxed)), (false, 3));
         assert!(!barrier.lift());
         let noted = std::fs::read(Layout::new(dir.path()).csnap()).unwrap();
         assert!(noted.ends_with(format!("D{}\0", Gfid([7; 16])).as_bytes()));
-        assert_eq!(barrier.raise(csnap(&dir), hour, |_| ()).unwrap(), Ok(()), "once more");
+        let no_file = || Err(io::ErrorKind::StorageFull.into());
+        let not_raised = barrier.raise(no_file, hour, |_| ());
+        assert!(matches!(not_raised, Err(NotRaised::File(_))), "{not_raised:?}");
+        assert!(!barrier.is_up());
+        barrier.raise(csnap(&dir), hour, |_| ()).unwrap();
         assert!(barrier.hold(counted(&count)).is_none());
         barrier.close();
         assert_eq!(count.load(Ordering::Relaxed), 4);
@@ -253,8 +269,7 @@ mod tests {
         let (dir, barrier) = (tempfile::tempdir().unwrap(), Arc::new(Barrier::default()));
         let (told, tell) = std::sync::mpsc::channel();
         let soon = Duration::from_millis(30);
-        let raised = barrier.raise(csnap(&dir), soon, move |held| told.send(held).unwrap());
-        assert_eq!(raised.unwrap(), Ok(()));
+        barrier.raise(csnap(&dir), soon, move |held| told.send(held).unwrap()).unwrap();
         let count = Arc::new(AtomicUsize::new(0));
         let given_back = barrier.hold(counted(&count));
         let held = tell.recv_timeout(Duration::from_secs(60)).unwrap();

@@ -12,12 +12,12 @@ use gnotify_changelog::csnap::Csnap;
 use gnotify_changelog::layout::Layout;
 use gnotify_changelog::retention;
 use gnotify_changelog::storage::Disk;
-use gnotify_changelog::writer::Since;
+use gnotify_changelog::writer::{Since, make_dirs};
 use gnotify_channel::{Event, JournalPath, Kind, Server};
 use gnotify_journal::UnderWay;
 use gnotify_record::{Fop, Record};
 
-use crate::barrier::{Barrier, NotSo};
+use crate::barrier::{Barrier, NotRaised};
 use crate::brick_journal::BrickJournal;
 use crate::export::{Beginning, End, Export, Settings};
 use crate::options::Options;
@@ -142,6 +142,15 @@ impl ChangelogRole {
         }
     }
 
+    /// Makes the directories that are there also while the changelog is off.
+    pub(crate) fn make_dirs(&self, stock: &StockOptions) {
+        let Some(brick) = self.know_brick(stock) else { return };
+        let dir = stock.dir(&brick);
+        if let Err(error) = make_dirs(&Disk, &Layout::new(&dir)) {
+            self.say(Level::Warning, &format!("changelog: cannot make {}: {error}", dir.display()));
+        }
+    }
+
     fn know_brick(&self, stock: &StockOptions) -> Option<PathBuf> {
         let brick = stock.brick.clone().or_else(|| self.this.get().brick_directory())?;
         Some(self.brick.get_or_init(|| brick).clone())
@@ -249,8 +258,7 @@ impl ChangelogRole {
             (Arc::clone(&running.export), running.settings.clone(), running.barrier_timeout)
         };
         let layout = Layout::new(&settings.dir);
-        let csnap = Csnap::create(Disk, &layout, settings.encoding)
-            .map_err(|error| format!("cannot write {}: {error}", layout.csnap().display()))?;
+        let csnap = || Csnap::create(Disk, &layout, settings.encoding);
         let this = self.this;
         let expired = move |held: usize| {
             let text = format!(
@@ -259,11 +267,11 @@ impl ChangelogRole {
             );
             say(this, Level::Error, &text);
         };
-        match self.barrier.raise(csnap, timeout, expired) {
-            Ok(Ok(())) => {}
-            Ok(Err(NotSo)) => return Err("it is up already".to_owned()),
-            Err(error) => return Err(format!("no thread for its timer: {error}")),
-        }
+        self.barrier.raise(csnap, timeout, expired).map_err(|why| match why {
+            NotRaised::Already => "it is up already".to_owned(),
+            NotRaised::File(error) => format!("cannot write {}: {error}", layout.csnap().display()),
+            NotRaised::Timer(error) => format!("no thread for its timer: {error}"),
+        })?;
         let deadline = Instant::now() + timeout;
         if !self.under_way.drain(deadline) {
             let count = self.under_way.len();

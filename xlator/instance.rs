@@ -400,6 +400,9 @@ impl Instance {
         let mut switches = Switches::of(&options);
         if let (Some(role), Some(stock)) = (&self.role, &options.stock) {
             switches = switches.with_events(role.open_channel(stock));
+            if !options.journal {
+                role.make_dirs(stock);
+            }
         }
         // Where slices that are there do not go on, because fops went by.
         let mut since = Since::Continued;

@@ -17,6 +17,7 @@ use crate::{Change, Encoding, Header, Version};
 mod start;
 
 pub(crate) use start::dated;
+pub use start::make_dirs;
 
 /// The extended attribute of a slice that says where in gnotify's journal it begins. It stays on the dated slice.
 pub const CURSOR: &str = "trusted.gnotify.cursor";

@@ -123,7 +123,12 @@ impl<S: Storage> Writer<S> {
     }
 }
 
-fn make_dirs<S: Storage>(storage: &S, layout: &Layout) -> io::Result<()> {
+/// Makes the directories of a changelog where they are not there, for nobody but the owner. Stock has them from its first
+/// start on, also while it records nothing.
+///
+/// # Errors
+/// When one cannot be made.
+pub fn make_dirs<S: Storage>(storage: &S, layout: &Layout) -> io::Result<()> {
     let mut above: Vec<&Path> = layout.dir().ancestors().collect();
     above.reverse();
     for dir in above {
