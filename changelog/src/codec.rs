@@ -404,6 +404,16 @@ impl ReadError {
     }
 }
 
+impl From<ReadError> for io::Error {
+    /// Why the file cannot be read; [`io::ErrorKind::InvalidData`] where it can, and is damaged.
+    fn from(error: ReadError) -> io::Error {
+        match error {
+            ReadError::Io { source, .. } => source,
+            error => io::Error::new(io::ErrorKind::InvalidData, error.to_string()),
+        }
+    }
+}
+
 impl fmt::Display for ReadError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {

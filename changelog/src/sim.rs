@@ -1,7 +1,7 @@
 //! A file system in memory for the tests: any call may fail, and a power loss takes what was not synced.
 
 use std::cell::RefCell;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
@@ -31,7 +31,26 @@ struct Inode {
     is_dir: bool,
     content: Content,
     durable: Content,
+    /// Bytes that a failed fsync took for written: only if they are written again, another one makes them durable.
+    given_up: BTreeSet<usize>,
     mtime: u64,
+}
+
+impl Inode {
+    fn sync(&mut self) {
+        let mut content = self.content.clone();
+        for at in &self.given_up {
+            if let Some(byte) = content.bytes.get_mut(*at) {
+                *byte = self.durable.bytes.get(*at).copied().unwrap_or(0);
+            }
+        }
+        self.durable = content;
+    }
+
+    fn fail_to_sync(&mut self) {
+        let differs = |at: &usize| self.durable.bytes.get(*at) != self.content.bytes.get(*at);
+        self.given_up.extend((0..self.content.bytes.len()).filter(differs));
+    }
 }
 
 #[derive(Debug, Clone, Default)]
@@ -260,6 +279,7 @@ impl Storage for Sim {
         let clock = world.clock;
         let inode = &mut world.inodes[*file];
         let from = usize::try_from(offset).unwrap_or(usize::MAX);
+        inode.given_up.retain(|at| !(from..from + len).contains(at));
         let content = &mut inode.content.bytes;
         content.resize(content.len().max(from + len), 0);
         content[from..from + len].copy_from_slice(&bytes[..len]);
@@ -276,10 +296,14 @@ impl Storage for Sim {
 
     fn sync(&self, file: &usize) -> io::Result<()> {
         let mut world = self.0.borrow_mut();
-        world.step()?;
+        let done = world.step();
         let inode = &mut world.inodes[*file];
-        inode.durable = inode.content.clone();
-        Ok(())
+        if done.is_ok() {
+            inode.sync()
+        } else {
+            inode.fail_to_sync()
+        }
+        done
     }
 
     fn sync_dir(&self, dir: &Path) -> io::Result<()> {

@@ -89,6 +89,41 @@ struct Live<F> {
     len: u64,
     encoding: Encoding,
     cursor: Option<Vec<u8>>,
+    /// The last fsync failed. The operating system may take for written what is not on the disk, and the next fsync then
+    /// succeeds without it.
+    unsynced: bool,
+}
+
+impl<F> Live<F> {
+    /// Makes it durable; behind an fsync that failed, by writing all of it again.
+    fn sync<S: Storage<File = F>>(&mut self, storage: &S) -> io::Result<()> {
+        if self.unsynced {
+            self.write_again(storage)?;
+        }
+        let done = storage.sync(&self.file);
+        self.unsynced = done.is_err();
+        done
+    }
+
+    fn write_again<S: Storage<File = F>>(&self, storage: &S) -> io::Result<()> {
+        // Some file systems have dropped what could not be written: zeros are there instead, and those are no records.
+        let mut reader = Reader::new(FileReader::new(storage, &self.file))?;
+        while reader.next()?.is_some() {}
+        let end = HEADER_LEN as u64 + self.len;
+        if reader.offset() != end {
+            return Err(io::Error::new(io::ErrorKind::InvalidData, "the live slice is cut short"));
+        }
+        let (mut bytes, mut at) = (vec![0; 64 << 10], 0);
+        while at < end {
+            let len = storage.read_at(&self.file, &mut bytes, at)?;
+            if len == 0 {
+                return Err(io::ErrorKind::UnexpectedEof.into());
+            }
+            write_all(storage, &self.file, &bytes[..len], at)?;
+            at += len as u64;
+        }
+        Ok(())
+    }
 }
 
 /// A roll-over that was begun: it is gone on with until it succeeds.
@@ -181,7 +216,7 @@ impl<S: Storage> Writer<S> {
     pub fn set_cursor(&mut self, cursor: &[u8]) -> io::Result<()> {
         let live = live(&mut self.live, self.rolling.as_ref())?;
         self.storage.set_xattr(&self.layout.live(), CURSOR, cursor)?;
-        self.storage.sync(&live.file)?;
+        live.sync(&self.storage)?;
         live.cursor = Some(cursor.to_vec());
         Ok(())
     }
@@ -198,7 +233,7 @@ impl<S: Storage> Writer<S> {
     /// When that fails.
     pub fn sync(&mut self) -> io::Result<()> {
         let live = live(&mut self.live, self.rolling.as_ref())?;
-        self.storage.sync(&live.file)
+        live.sync(&self.storage)
     }
 
     /// The first time stamp from `now` on that no slice has: for who must note it before the roll-over.
@@ -264,9 +299,9 @@ impl<S: Storage> Writer<S> {
         Rolling { rolled: Rolled { ts, path }, moved }: &mut Rolling,
     ) -> io::Result<()> {
         if !*moved {
-            match (&*path, &self.live) {
+            match (&*path, &mut self.live) {
                 (Some(slice), Some(live)) => {
-                    self.storage.sync(&live.file)?;
+                    live.sync(&self.storage)?;
                     rename(&self.storage, &self.layout, slice)?;
                 }
                 _ => remove(&self.storage, &self.layout.live())?,
@@ -288,7 +323,7 @@ impl<S: Storage> Writer<S> {
         let file = self.storage.open(&self.layout.live(), Open::Empty, self.settings.sync)?;
         write_all(&self.storage, &file, &Header::new(encoding).encode(), 0)?;
         self.storage.sync_dir(self.layout.dir())?;
-        self.live = Some(Live { file, len: 0, encoding, cursor: None });
+        self.live = Some(Live { file, len: 0, encoding, cursor: None, unsynced: false });
         Ok(())
     }
 }

@@ -451,11 +451,16 @@ impl Exporting {
 
     /// Ends the slice and begins another.
     fn roll(&mut self) -> Result<(), Failure> {
+        use io::ErrorKind::{InvalidData, NotFound};
         let Some(writer) = &mut self.writer else { return Ok(()) };
         let rolled = match writer.roll(now()) {
-            Err(error) if error.kind() == io::ErrorKind::NotFound => {
-                let text = format!("changelog: somebody has removed files of it: {error}");
-                (self.beginning.log)(Level::Warning, &text);
+            Err(error) if matches!(error.kind(), NotFound | InvalidData) => {
+                let what = if error.kind() == NotFound {
+                    "somebody has removed files of it"
+                } else {
+                    "an fsync of the live slice failed, and a part of it is lost"
+                };
+                (self.beginning.log)(Level::Warning, &format!("changelog: {what}: {error}"));
                 self.untouched = false;
                 return self.break_off();
             }
@@ -524,14 +529,10 @@ impl Exporting {
 
 /// How many records a slice has. [`io::ErrorKind::InvalidData`] where it is damaged.
 fn count(path: &Path) -> io::Result<u64> {
-    let damaged = |error: codec::ReadError| match error {
-        codec::ReadError::Io { source, .. } => source,
-        error => io::Error::new(io::ErrorKind::InvalidData, error.to_string()),
-    };
     let mut reader = match codec::Reader::new(BufReader::new(File::open(path)?)) {
         Ok(reader) => reader,
         Err(error) if error.is_truncation() => return Ok(0),
-        Err(error) => return Err(damaged(error)),
+        Err(error) => return Err(error.into()),
     };
     let mut count = 0;
     loop {
@@ -539,7 +540,7 @@ fn count(path: &Path) -> io::Result<u64> {
             Ok(Some(_)) => count += 1,
             Ok(None) => return Ok(count),
             Err(error) if error.is_truncation() => return Ok(count),
-            Err(error) => return Err(damaged(error)),
+            Err(error) => return Err(error.into()),
         }
     }
 }

@@ -139,6 +139,9 @@ fn a_call_that_fails_once_is_repeated() {
         export(&sim, 2).unwrap();
         let failed = sim.heal();
         assert_whole(&sim, &format!("call {calls} fails"));
+        let durable = sim.after_power_loss(false, false);
+        export(&durable, 1).unwrap();
+        assert_whole(&durable, &format!("call {calls} fails, then the power"));
         if failed == 0 {
             assert!(calls > 150, "{calls}");
             return;

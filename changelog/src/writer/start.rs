@@ -197,7 +197,8 @@ fn leftover<S: Storage>(
     }
     let cursor = storage.xattr(&path, CURSOR)?;
     let len = whole - HEADER_LEN as u64;
-    let live = Live { file, len, encoding: header.encoding, cursor };
+    // Whether an fsync of it failed in an earlier life is not known.
+    let live = Live { file, len, encoding: header.encoding, cursor, unsynced: true };
     Ok(Some(Leftover { live, header, mtime }))
 }
 

@@ -98,6 +98,27 @@ fn a_first_life() {
 }
 
 #[test]
+fn a_slice_that_lost_bytes_to_a_failed_fsync_is_not_finished() {
+    let sim = Sim::with_dir("/bricks/CHANGELOG/b");
+    let (mut writer, _) = start(&sim, T, Since::Broken);
+    writer.append(&[change(1), change(2)]).unwrap();
+    sim.fail_after(0, false);
+    assert!(writer.sync().is_err());
+    sim.heal();
+    let live = Path::new(DIR).join("CHANGELOG");
+    let mut bytes = sim.bytes(&live).unwrap();
+    let end = bytes.len();
+    bytes[end - 20..].fill(0);
+    sim.put(&live, &bytes);
+    let error = writer.roll(T + 15).unwrap_err();
+    assert_eq!(error.kind(), io::ErrorKind::InvalidData, "{error}");
+    // Another index begins then, and this one ends with what is left.
+    let (_, started) = start(&sim, T + 16, Since::Broken);
+    assert_eq!(started.indexed.len(), 1);
+    assert_eq!(history(&sim)[0].1.last().unwrap().1, [1]);
+}
+
+#[test]
 fn d2_no_two_slices_have_one_time_stamp() {
     let sim = Sim::with_dir("/bricks");
     let (mut writer, _) = start(&sim, T, Since::Broken);
