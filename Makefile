@@ -44,7 +44,6 @@ test-host: ## The tests in a real GlusterFS host (root)
 	$(CARGO) test --workspace $(addprefix --exclude ,$(PURE))
 
 .PHONY: test-long
-test-long: export GNOTIFY_ROUNDS = 40
 test-long: export GNOTIFY_TURNS = 20000
 test-long: export GNOTIFY_KILL_ROUNDS = 300
 test-long: export GNOTIFY_TEST_TIMEOUT = 14400
