@@ -3,7 +3,7 @@
 mod opening;
 mod threads;
 
-use std::fs::{self, File};
+use std::fs;
 use std::num::NonZeroU64;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -53,7 +53,7 @@ struct Running {
     /// Started when segments are first to be compressed.
     pack: Option<JoinHandle<()>>,
     /// Held for their locks.
-    _lock: File,
+    _lock: file::Locked,
     _ring_lock: file::Locked,
 }
 

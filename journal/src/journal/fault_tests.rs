@@ -211,3 +211,18 @@ fn an_outage_that_is_longer_than_the_ring_and_then_a_kill() {
         assert!(lost > 10_000 && records > 1000, "{lost} of {appended}");
     }
 }
+
+/// Between its fork and its exec, a process that another thread starts has all files of this one.
+#[test]
+fn a_journal_that_stops_gives_its_locks_back_whoever_has_the_files() {
+    let root = tempfile::tempdir().unwrap();
+    let journal = Journal::open(config(root.path())).unwrap();
+    let inherited = {
+        let running = lock(&journal.running);
+        let running = running.as_ref().unwrap();
+        [running._lock.inherited().unwrap(), running._ring_lock.inherited().unwrap()]
+    };
+    assert!(journal.stop());
+    assert!(Journal::open(config(root.path())).unwrap().stop());
+    drop(inherited);
+}

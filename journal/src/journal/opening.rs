@@ -37,7 +37,7 @@ const BEGINNING: u64 = 64 << 10;
 
 /// A journal whose files are there and whose START is in the ring, but which has no threads yet.
 pub(super) struct Ready {
-    pub(super) lock: File,
+    pub(super) lock: file::Locked,
     pub(super) ring_lock: file::Locked,
     pub(super) dir_file: Arc<File>,
     pub(super) segment: SegmentFile,
@@ -48,7 +48,7 @@ pub(super) struct Ready {
 
 /// A journal that only lacks its threads.
 pub(super) struct Assembled {
-    pub(super) lock: File,
+    pub(super) lock: file::Locked,
     pub(super) ring_lock: file::Locked,
     pub(super) shared: Arc<Shared>,
     pub(super) worker: JournalThread,
@@ -207,7 +207,7 @@ impl Assembled {
 }
 
 /// Makes the journal's directory where needed, and takes the lock that makes this its only writer.
-fn lock_dir(dir: &Path) -> Result<File, OpenError> {
+fn lock_dir(dir: &Path) -> Result<file::Locked, OpenError> {
     make_private_dir(dir).map_err(|error| OpenError::io("make the directory", dir, error))?;
     let path = dir.join(LOCK_FILE);
     let file = step()
@@ -216,7 +216,7 @@ fn lock_dir(dir: &Path) -> Result<File, OpenError> {
         })
         .map_err(|error| OpenError::io("open the lock", &path, error))?;
     match file.try_lock() {
-        Ok(()) => Ok(file),
+        Ok(()) => Ok(file::Locked::new(file)),
         Err(TryLockError::WouldBlock) => Err(OpenError::InUse { path }),
         Err(TryLockError::Error(error)) => Err(OpenError::io("take the lock", &path, error)),
     }

@@ -4,6 +4,7 @@
 #![allow(clippy::unwrap_used, reason = "a test fails by it")]
 
 use std::collections::BTreeSet;
+use std::fs::File;
 use std::path::Path;
 
 use super::crash_tests::{Log, append, config, copy, texts};

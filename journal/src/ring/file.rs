@@ -79,8 +79,21 @@ pub(crate) struct Locked {
     file: File,
 }
 
+impl Locked {
+    /// A file whose lock was taken.
+    pub(crate) fn new(file: File) -> Locked {
+        Locked { file }
+    }
+
+    /// The file as a process has it that was forked meanwhile.
+    #[cfg(all(test, not(loom)))]
+    pub(crate) fn inherited(&self) -> io::Result<File> {
+        self.file.try_clone()
+    }
+}
+
 impl Drop for Locked {
-    /// Closing the file would not do: its mapping keeps the lock.
+    /// Closing the file would not do: a mapping keeps the lock, and so does a process that another thread forks.
     fn drop(&mut self) {
         // It is ours, and nothing can be done where the kernel fails to take it back.
         let _ = self.file.unlock();
